@@ -1,0 +1,163 @@
+"""Training: what the backbone is asked (`pretext_targets`), the trained backbone, and its untrained companion.
+
+The network, the losses and the training program belong to `models/`; this module hands them tables and keeps what
+comes back.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from assets.corpus import photos, splits
+from assets.crops import crops
+from assets.exif import exif, simulated_ids
+from assets.stage import Context, Product, stage
+from warehouse.home import UserError, digest
+from warehouse.schema import CATEGORICAL_COLUMNS, RANKED_COLUMNS
+from warehouse.shards import frame
+
+TRAIN_PROCESS = "pipelines.train_process"
+TRAINED, UNTRAINED = "trained", "untrained"
+WEIGHTS, METRICS = "backbone.safetensors", "metrics.json"
+
+
+@stage(group="training", tables=["pretext_targets"], upstream=[photos, splits, exif])
+def pretext_targets(context: Context) -> Product:
+    """The 14 tags that the backbone learns to tell, null where a photograph does not have them."""
+    tags = [column.name for column in (*CATEGORICAL_COLUMNS, *RANKED_COLUMNS)]
+    targets = (
+        context.store.read("photos", columns=["photo_id", "group", "use"])
+        .filter(pl.col("use").str.contains("train"))
+        .drop("use")
+        .join(context.store.read("splits", columns=["group", "fold"]), on="group")
+        .join(context.store.read("exif", columns=["photo_id", *tags]), on="photo_id", how="left")
+    )
+    labelled = {f"with_{tag}": len(targets) - targets[tag].null_count() for tag in tags}
+    return Product({"pretext_targets": targets}, labelled)
+
+
+def _training(context: Context) -> dict[str, Any]:
+    training = context.registry.training
+    steps = {} if training.steps is None else {"steps": training.steps}
+    return {"preset": training.preset, "seed": training.seed, **steps}
+
+
+def _folders(role: str, context: Context) -> Iterator[Path]:
+    for identity in context.store.read("backbones", [role], ["backbone"])["backbone"]:
+        yield context.home.backbones / identity / WEIGHTS
+
+
+@stage(
+    group="training",
+    tables=["backbones", "pretext_metrics", "training_curve"],
+    upstream=[pretext_targets, crops],
+    settings=_training,
+    kinds=["torch", "safetensors"],
+    files=lambda context: _folders(TRAINED, context),
+    table_partition=TRAINED,
+)
+def backbone(context: Context) -> Product:
+    """Train the backbone on residuals of scrambled patches to classify 7 tags and to rank 7, in its own process."""
+    if context.launch is None:
+        raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
+    targets = context.store.read("pretext_targets")
+    cut = context.store.read("crops", columns=["photo_id"]).unique()
+    trained_on = targets.filter(pl.col("fold") < 3).join(cut, on="photo_id", how="semi")
+    if trained_on["group"].n_unique() < 2:
+        raise UserError(
+            "training needs photographs of at least 5 groups with use `train`: register more with `sdaie corpus add`"
+        )
+    provenance = backbone.provenance(context)
+    identity = digest(provenance)
+    folder = context.home.backbones / identity
+    job = {
+        "config": _training(context),
+        "crop_shards": [str(path) for path in context.store.paths("crops")],
+        "targets": str(context.store.paths("pretext_targets")[0]),
+        "out": str(folder),
+        "provenance": provenance,
+    }
+    context.launch(TRAIN_PROCESS, job)
+    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    row = {
+        **_backbone_row(TRAINED, identity, folder),
+        "steps": metrics["best_step"],
+        "photographs": len(trained_on),
+        "groups": trained_on["group"].n_unique(),
+        "simulated_only": trained_on.join(simulated_ids(context).to_frame(), on="photo_id", how="anti").is_empty(),
+    }
+    validation = frame("pretext_metrics", [_tag_row(identity, tag, m) for tag, m in metrics["validation"].items()])
+    return Product(
+        {
+            "backbones": frame("backbones", [row]),
+            "pretext_metrics": validation,
+            "training_curve": frame("training_curve", list(_curve_rows(identity, metrics))),
+        },
+        {"steps": metrics["steps"], "kept_step": metrics["best_step"], "validation_gain": round(metrics["score"], 4)}
+        | {f"validation_{m['tag']}": round(m["value"], 4) for m in validation.to_dicts() if m["value"] is not None},
+    )
+
+
+@stage(
+    group="training",
+    tables=["backbones"],
+    settings=lambda context: {"preset": context.registry.training.preset, "seed": context.registry.training.seed},
+    kinds=["torch", "safetensors"],
+    files=lambda context: _folders(UNTRAINED, context),
+    table_partition=UNTRAINED,
+)
+def untrained_backbone(context: Context) -> Product:
+    """The same network with random weights: what it scores is what the pretext task has to beat."""
+    from models.weights import save_untrained
+
+    training = context.registry.training
+    identity = digest(["untrained", untrained_backbone.provenance(context)])
+    folder = context.home.backbones / identity
+    save_untrained(folder / WEIGHTS, training.preset, training.seed)
+    row = {"steps": 0, "photographs": 0, "groups": 0, "simulated_only": False}
+    return Product({"backbones": frame("backbones", [row | _backbone_row(UNTRAINED, identity, folder)])})
+
+
+def _backbone_row(role: str, identity: str, folder: Path) -> dict[str, Any]:
+    from models.weights import load_backbone
+
+    loaded = load_backbone(folder / WEIGHTS)
+    return {
+        "role": role,
+        "backbone": identity,
+        "preset": loaded.header.preset,
+        "parameters": sum(p.numel() for p in loaded.backbone.parameters() if p.requires_grad),
+        "feature_dimension": loaded.header.config.dimension,
+    }
+
+
+def _tag_row(identity: str, tag: str, validation: dict[str, Any]) -> dict[str, Any]:
+    low, high = validation.get("interval") or (None, None)
+    return {
+        "backbone": identity,
+        "tag": tag,
+        "kind": validation["kind"],
+        "labelled": validation["labelled"],
+        "groups": validation["groups"],
+        "value": validation["accuracy"],
+        "value_low": low,
+        "value_high": high,
+        "baseline": validation["baseline"],
+        "tie_rate": validation.get("tie_rate"),
+        "within_groups": validation.get("within_group_accuracy"),
+    }
+
+
+def _curve_rows(identity: str, metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def row(series: str, step: int, value: float) -> dict[str, Any]:
+        return {"backbone": identity, "series": series, "step": step, "value": value}
+
+    for point in metrics["curve"]:
+        yield row("loss", point["step"], point["loss"])
+        for tag, value in point["losses"].items():
+            yield row(f"loss of {tag}", point["step"], value)
+    for point in metrics["validations"]:
+        yield row("validation gain", point["step"], point["score"])

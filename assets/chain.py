@@ -1,0 +1,58 @@
+"""All stages in the order they run, and the asset specs of what lies outside the pipeline."""
+
+import dagster as dg
+
+from assets.backbone import backbone, pretext_targets, untrained_backbone
+from assets.benchmark import (
+    benchmark_calibration,
+    benchmark_features,
+    benchmark_images,
+    benchmark_metrics,
+    benchmark_scores,
+)
+from assets.corpus import files, photos, splits
+from assets.crops import crops
+from assets.detectors import champion, detectors, reference_features
+from assets.exif import exif, exif_raw
+from assets.publication import catalogue, report
+from assets.stage import OWNERS, Stage
+
+STAGES: tuple[Stage, ...] = (
+    files,
+    photos,
+    splits,
+    exif_raw,
+    exif,
+    crops,
+    pretext_targets,
+    backbone,
+    untrained_backbone,
+    reference_features,
+    detectors,
+    champion,
+    benchmark_images,
+    benchmark_features,
+    benchmark_scores,
+    benchmark_metrics,
+    benchmark_calibration,
+    catalogue,
+    report,
+)
+GROUPS = tuple(dict.fromkeys(stage.group for stage in STAGES))
+
+EXTERNAL = (
+    dg.AssetSpec(
+        "photographs",
+        description="The registered corpora: folders or tables of photographs, as `sdaie.toml` names them.",
+        group_name="corpus",
+        kinds={"jpeg"},
+        owners=OWNERS,
+    ),
+    dg.AssetSpec(
+        "benchmark_sets",
+        description="The registered benchmark sets: photographs and generated images, as `sdaie.toml` names them.",
+        group_name="benchmark",
+        kinds={"jpeg"},
+        owners=OWNERS,
+    ),
+)

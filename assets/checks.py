@@ -1,0 +1,73 @@
+"""Asset checks: nothing is lost on the way. What goes into a stage is what comes out of it plus what it quarantined.
+
+Each check counts rows that are there; how a stage decides belongs to the stage.
+"""
+
+from collections.abc import Callable
+
+import dagster as dg
+import polars as pl
+
+from warehouse.home import Home
+from warehouse.registry import read_registry
+from warehouse.shards import quarantine_partition
+from warehouse.store import Store
+
+Count = Callable[[Store, Home], tuple[int, int, int]]
+
+
+def _quarantined(store: Store, table: str) -> int:
+    return len(store.read("quarantine", [quarantine_partition(table)]))
+
+
+def _files(store: Store, home: Home) -> tuple[int, int, int]:
+    """Files listed, photographs among them, files quarantined, over all registered corpora."""
+    corpora = [name for name in read_registry(home).corpora if store.manifest("files", name)]
+    files = store.read("files", corpora, ["state"])
+    refused = store.read("quarantine", [quarantine_partition("files", name) for name in corpora])
+    return len(files), len(files.filter(pl.col("state") == "photo")), len(refused)
+
+
+def _exif_raw(store: Store, home: Home) -> tuple[int, int, int]:
+    """Photographs, those with EXIF read, those that exiftool could not read."""
+    rows = store.read("exif_raw", columns=["photo_id"])
+    return len(store.read("photos", columns=["photo_id"])), len(rows), _quarantined(store, "exif_raw")
+
+
+def _crops(store: Store, home: Home) -> tuple[int, int, int]:
+    """Training photographs, those with crops, those that none could be cut from."""
+    training = store.read("photos", columns=["use"]).filter(pl.col("use").str.contains("train"))
+    cut = store.read("crops", columns=["photo_id"])["photo_id"].n_unique()
+    return len(training), cut, _quarantined(store, "crops")
+
+
+def _reference(store: Store, home: Home) -> tuple[int, int, int]:
+    """Reference photographs, those with features, those that could not be judged."""
+    reference = store.read("photos", columns=["use"]).filter(pl.col("use").str.contains("reference"))
+    described = store.read("reference_features", columns=["photo_id"])["photo_id"].n_unique()
+    return len(reference), described, _quarantined(store, "reference_features")
+
+
+def _check(asset: str, count: Count) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=dg.AssetKey(asset),
+        name=f"{asset}_reconcile",
+        blocking=True,
+        description=f"{(count.__doc__ or '').rstrip('.')}: in = out + quarantined.",
+    )
+    def reconcile() -> dg.AssetCheckResult:
+        home = Home.find()
+        into, out, quarantined = count(Store(home.tables), home)
+        return dg.AssetCheckResult(
+            passed=into == out + quarantined, metadata={"in": into, "out": out, "quarantined": quarantined}
+        )
+
+    return reconcile
+
+
+CHECKS = [
+    _check("files", _files),
+    _check("exif_raw", _exif_raw),
+    _check("crops", _crops),
+    _check("reference_features", _reference),
+]

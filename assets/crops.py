@@ -1,0 +1,73 @@
+"""From photographs to training crops: decode once, cut losslessly at seeded places, into shards.
+
+Where crops are cut belongs to `models/cutting.py`, how they are streamed to `models/crops.py`.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from assets.corpus import photos
+from assets.exif import Place, corpus_folders
+from assets.stage import Context, Product, stage
+from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
+from warehouse.sources import RefusedError, read_bytes
+
+
+@stage(
+    group="training",
+    tables=["crops"],
+    upstream=[photos],
+    settings=lambda context: {"crops": context.registry.training.crops, "seed": context.registry.training.seed},
+    kinds=["parquet", "pillow"],
+)
+def crops(context: Context) -> Product:
+    """Cut crops of 256 x 256 stored pixels from every training photograph; what cannot be cut is quarantined."""
+    training = context.registry.training
+    table = context.store.read("photos", columns=["photo_id", "corpus", "uri", "use"])
+    places: list[Place] = table.filter(pl.col("use").str.contains("train")).drop("use").rows()
+    settings = [training.crops, training.seed]
+    rows, refused = run_shards(
+        context.store,
+        context.compute,
+        "crops",
+        cut_shards("crops", places, lambda place: place[0], lambda place: place[0], settings),
+        partial(cut_photographs, corpus_folders(context), training.crops, training.seed),
+        progress=context.progress("cut crops"),
+        again=context.force,
+    )
+    return Product(
+        {"crops": rows},
+        {"photographs": len(places), "quarantined": sum(shard.rows for shard in refused)},
+        {"crops": refused},
+    )
+
+
+def cut_photographs(
+    folders: dict[str, Path], count: int, seed: int, places: tuple[Place, ...]
+) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `crops` for some photographs, and those whose pixels cannot be had or are too few."""
+    from models.cutting import SIDE, cut_crops
+    from models.images import ImageError, decode_rgb
+
+    rows: Rows = []
+    refused: list[Quarantined] = []
+    for photo_id, corpus, uri in places:
+        try:
+            image = decode_rgb(read_bytes(folders[corpus], uri))
+        except ImageError as error:
+            refused.append(Quarantined(corpus, uri, error.code, str(error), photo_id))
+            continue
+        except RefusedError as error:
+            refused.append(Quarantined(corpus, uri, error.reason, error.detail, photo_id))
+            continue
+        found = cut_crops(image, count, seed ^ int(photo_id[:15], 16))
+        if not found:
+            size = f"{image.shape[1]} x {image.shape[0]} px; crops need {SIDE} on each side"
+            refused.append(Quarantined(corpus, uri, "too_small", size, photo_id))
+        rows += [
+            {"photo_id": photo_id, "crop": number, "x": crop.x, "y": crop.y, "png": crop.png}
+            for number, crop in enumerate(found)
+        ]
+    return rows, refused

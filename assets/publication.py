@@ -1,0 +1,58 @@
+"""Publication: the DuckDB catalogue and the HTML report, each built beside the old one and swapped in.
+
+What the catalogue holds belongs to `warehouse/catalogue.py`, what the report shows to `warehouse/report.py`.
+"""
+
+from importlib.metadata import version
+
+from assets.backbone import backbone, untrained_backbone
+from assets.benchmark import (
+    benchmark_calibration,
+    benchmark_features,
+    benchmark_images,
+    benchmark_metrics,
+    benchmark_scores,
+)
+from assets.corpus import files, photos, splits
+from assets.detectors import CHAMPION, champion, detectors, reference_features
+from assets.exif import exif, exif_raw
+from assets.stage import Context, Product, stage
+from warehouse.catalogue import build_catalogue
+from warehouse.home import digest
+from warehouse.report import write_report
+from warehouse.shards import frame
+
+PUBLISHED = [
+    *(files, photos, splits, exif_raw, exif, backbone, untrained_backbone, reference_features, detectors, champion),
+    *(benchmark_images, benchmark_features, benchmark_scores, benchmark_metrics, benchmark_calibration),
+]
+
+
+@stage(
+    group="publication",
+    tables=["publications"],
+    upstream=PUBLISHED,
+    kinds=["duckdb"],
+    files=lambda context: [context.home.catalogue],
+    table_partition="catalogue",
+)
+def catalogue(context: Context) -> Product:
+    """`catalogue.duckdb`: every result as a table or view with comments, and the ready queries; swapped atomically."""
+    build_catalogue(context.home, context.store)
+    row = {"file": context.home.catalogue.name, "digest": digest(catalogue.provenance(context))}
+    return Product({"publications": frame("publications", [row])}, {"bytes": context.home.catalogue.stat().st_size})
+
+
+@stage(
+    group="publication",
+    tables=["publications"],
+    upstream=[catalogue],
+    kinds=["html"],
+    files=lambda context: [context.home.report],
+    table_partition="report",
+)
+def report(context: Context) -> Product:
+    """`report.html`: what was read, quarantined, learned and measured, in one self-contained page."""
+    write_report(context.home, {"code_version": version("sdaie"), "champion": CHAMPION})
+    row = {"file": context.home.report.name, "digest": digest(report.provenance(context))}
+    return Product({"publications": frame("publications", [row])}, {"bytes": context.home.report.stat().st_size})

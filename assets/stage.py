@@ -1,0 +1,292 @@
+"""What every stage has in common: a function over tables, when it must run again, and how Dagster shows it.
+
+A stage is a plain function from a `Context` to a `Product`. The same object serves the command line (`is_current`,
+`materialise`) and Dagster (`to_asset`). What a stage computes belongs to its own module and to `models/` and
+`warehouse/`.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+import polars as pl
+
+from assets.partitions import BENCHMARK, CORPORA, partition_keys
+from warehouse.compute import Compute
+from warehouse.home import Home, UserError
+from warehouse.registry import Registry, read_registry
+from warehouse.schema import TABLES
+from warehouse.store import WHOLE, Manifest, Shard, Store
+
+OWNERS = ["team:sdaie"]
+FORCE_TAG = "sdaie/force"
+"""A run with this tag makes its assets anew though they are current."""
+Partitioned = Literal["corpora", "benchmark"]
+_DEFINITIONS = {"corpora": CORPORA, "benchmark": BENCHMARK}
+_PROGRESS_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage works with: the home, its tables and registry, its partition, and ways to speak and to start.
+
+    `force`: finished shards are not to be taken again.
+    """
+
+    home: Home
+    partition: str = WHOLE
+    say: Callable[[str], None] = lambda message: None
+    launch: Callable[[str, Mapping[str, Any]], None] | None = None
+    force: bool = False
+
+    @property
+    def store(self) -> Store:
+        """The tables of the home."""
+        return Store(self.home.tables)
+
+    @property
+    def registry(self) -> Registry:
+        """What is registered now."""
+        return read_registry(self.home)
+
+    @property
+    def compute(self) -> Compute:
+        """Where parallel work is done."""
+        return Compute(self.registry.compute.workers)
+
+    @property
+    def single_process(self) -> Compute:
+        """For work that uses every core from within one process, as torch does."""
+        return Compute(workers=1)
+
+    def benchmark_partitions(self) -> list[str]:
+        """Every registered set and generator."""
+        return partition_keys(self.home, "benchmark")
+
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """A counter that says `what: done of all` every few seconds."""
+        started = said = time.monotonic()
+
+        def count(done: int, total: int) -> None:
+            nonlocal said
+            now = time.monotonic()
+            if now - said >= _PROGRESS_SECONDS and done < total:
+                said = now
+                left = f", about {(now - started) / done * (total - done):.0f} s left" if done else ""
+                self.say(f"{what}: {done} of {total}{left}")
+
+        return count
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a stage made: its tables (rows, or shards written already) and plain numbers about them.
+
+    `quarantine` maps a partition of the quarantine table to its shards or rows.
+    """
+
+    tables: Mapping[str, pl.DataFrame | Sequence[Shard]]
+    numbers: Mapping[str, int | float | str] = field(default_factory=dict)
+    quarantine: Mapping[str, pl.DataFrame | Sequence[Shard]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage. Its first table is the one it is judged by; `settings` is all it depends on beside its upstream."""
+
+    name: str
+    description: str
+    group: str
+    tables: tuple[str, ...]
+    upstream: tuple["Stage", ...]
+    function: Callable[[Context], Product]
+    version: int
+    settings: Callable[[Context], object]
+    partitioned: Partitioned | None
+    external: tuple[str, ...]
+    kinds: frozenset[str]
+    files: Callable[[Context], Iterable[Path]]
+    table_partition: str
+
+    def store_partition(self, context: Context) -> str:
+        """The partition of its tables that the stage writes in this context."""
+        return context.partition if self.partitioned else self.table_partition
+
+    def provenance(self, context: Context) -> dict[str, Any]:
+        """What its tables would be made from now. Raises UserError naming an upstream stage that has not run."""
+        inputs: dict[str, str] = {}
+        for stage in self.upstream:
+            for partition in self._upstream_partitions(stage, context):
+                for table in stage.tables:
+                    manifest = context.store.manifest(table, partition)
+                    if manifest is None:
+                        where = f" (partition {partition})" if stage.partitioned else ""
+                        raise UserError(f"{self.name} needs {stage.name}{where}, which has not run yet")
+                    inputs[f"{table}/{partition}"] = manifest.digest
+        made_from = {"version": self.version, "settings": self.settings(context), "inputs": inputs}
+        # As a manifest gives it back: tuples become lists.
+        provenance: dict[str, Any] = json.loads(json.dumps(made_from))
+        return provenance
+
+    def is_current(self, context: Context) -> bool:
+        """Whether its tables and files are what a run would make again."""
+        manifest = context.store.manifest(self.tables[0], self.store_partition(context))
+        if manifest is None:
+            return False
+        try:
+            return manifest.provenance == self.provenance(context) and all(p.exists() for p in self.files(context))
+        except UserError:
+            return False
+
+    def materialise(self, context: Context) -> tuple[Manifest, Mapping[str, int | float | str]]:
+        """Run the function and commit its tables, the first one last."""
+        provenance = self.provenance(context)
+        product = self.function(context)
+        store = context.store
+        for partition, rows in product.quarantine.items():
+            _commit(store, "quarantine", rows, partition, {})
+        for table in reversed(self.tables):
+            manifest = _commit(store, table, product.tables[table], self.store_partition(context), provenance)
+        return manifest, product.numbers
+
+    def _upstream_partitions(self, stage: "Stage", context: Context) -> list[str]:
+        if stage.partitioned is None:
+            return [stage.table_partition]
+        if stage.partitioned == self.partitioned:
+            return [context.partition]
+        return partition_keys(context.home, stage.partitioned)
+
+
+def stage(
+    *,
+    group: str,
+    tables: Sequence[str],
+    upstream: Sequence[Stage] = (),
+    version: int = 1,
+    settings: Callable[[Context], object] = lambda context: None,
+    partitioned: Partitioned | None = None,
+    external: Sequence[str] = (),
+    kinds: Iterable[str] = ("parquet",),
+    files: Callable[[Context], Iterable[Path]] = lambda context: (),
+    table_partition: str = WHOLE,
+) -> Callable[[Callable[[Context], Product]], Stage]:
+    """Make a stage of a function; its name and docstring become the asset's name and description.
+
+    `external` names asset specs of what lies outside; `files` are paths that must exist for the stage to be current;
+    `table_partition` is the partition an unpartitioned stage writes where several share a table.
+    """
+
+    def decorate(function: Callable[[Context], Product]) -> Stage:
+        return Stage(
+            name=function.__name__,
+            description=" ".join((function.__doc__ or "").split()),
+            group=group,
+            tables=tuple(tables),
+            upstream=tuple(upstream),
+            function=function,
+            version=version,
+            settings=settings,
+            partitioned=partitioned,
+            external=tuple(external),
+            kinds=frozenset(kinds),
+            files=files,
+            table_partition=table_partition,
+        )
+
+    return decorate
+
+
+def to_asset(stage: Stage) -> dg.AssetsDefinition:
+    """The Dagster asset of a stage: materialising one that is current already says so and does nothing."""
+
+    @dg.asset(
+        name=stage.name,
+        description=stage.description,
+        group_name=stage.group,
+        kinds=set(stage.kinds),
+        owners=OWNERS,
+        code_version=str(stage.version),
+        deps=[dg.AssetKey(name) for name in (*(u.name for u in stage.upstream), *stage.external)],
+        partitions_def=_DEFINITIONS[stage.partitioned] if stage.partitioned else None,
+        metadata={"dagster/column_schema": _column_schema(stage.tables[0])},
+        pool="training" if "torch" in stage.kinds else None,
+    )
+    def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        partition = context.partition_key if stage.partitioned else WHOLE
+
+        def launch(module: str, extras: Mapping[str, Any]) -> None:
+            client = dg.PipesSubprocessClient()
+            client.run(context=context, command=[sys.executable, "-m", module], extras=dict(extras))
+
+        force = context.run.tags.get(FORCE_TAG) == "true"
+        work = Context(Home.find(), partition, context.log.info, launch, force)
+        try:
+            started = time.monotonic()
+            manifest: Manifest | None
+            if not force and stage.is_current(work):
+                manifest = work.store.manifest(stage.tables[0], stage.store_partition(work))
+                assert manifest is not None
+                return _result(stage, work, manifest, {"unchanged": 1})
+            manifest, numbers = stage.materialise(work)
+        except UserError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        seconds = time.monotonic() - started
+        rate = {"rows_per_second": round(manifest.rows / seconds, 1)} if seconds else {}
+        return _result(stage, work, manifest, {**numbers, "seconds": round(seconds, 2), **rate})
+
+    return materialise
+
+
+def _result(
+    stage: Stage, context: Context, manifest: Manifest, numbers: Mapping[str, int | float | str]
+) -> dg.MaterializeResult[None]:
+    table, partition = stage.tables[0], stage.store_partition(context)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": manifest.rows,
+            "dagster/column_schema": _column_schema(table),
+            "path": dg.MetadataValue.path(str(context.store.folder(table, partition))),
+            "table_version": TABLES[table].version,
+            "preview": dg.MetadataValue.md(_preview(context.store, table, partition)),
+            **dict(numbers),
+        },
+        data_version=dg.DataVersion(manifest.digest),
+    )
+
+
+def _commit(
+    store: Store, table: str, rows: pl.DataFrame | Sequence[Shard], partition: str, provenance: Mapping[str, Any]
+) -> Manifest:
+    shards = [store.write_shard(table, rows, partition=partition)] if isinstance(rows, pl.DataFrame) else rows
+    return store.commit(table, shards, partition=partition, provenance=provenance)
+
+
+def _column_schema(table: str) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[dg.TableColumn(c.name, str(c.type), description=c.comment) for c in TABLES[table].columns]
+    )
+
+
+def _preview(store: Store, table: str, partition: str) -> str:
+    """Five rows as a Markdown table; long and binary values are cut."""
+    columns = [c.name for c in TABLES[table].columns if c.name != "png"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for path in store.paths(table, [partition])[:1]:
+        rows = pl.read_parquet(path, columns=columns, n_rows=5).iter_rows()
+        lines += ["| " + " | ".join(_short(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return f"{len(value)} numbers"
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return text if len(text) <= 24 else text[:23] + "…"

@@ -1,0 +1,1 @@
+"""Ratios against named baselines, each measured in one run; each prints one JSON line last."""

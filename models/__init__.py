@@ -1,0 +1,1 @@
+"""The science: torch, NumPy and scikit-learn. Knows neither Dagster nor the folders of the warehouse."""

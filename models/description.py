@@ -1,0 +1,77 @@
+"""What the detectors see of an image: complexity and features of its patches, on a track.
+
+Putting an image through a track, cutting its patches by the fixed rules and collecting the features belong here. The
+network is in `backbone.py`, what the features say in `one_class.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.backbone import Backbone
+from models.complexity import complexity
+from models.features import extract
+from models.patches import MIN_PATCHES, all_patches, spread_patches
+from models.tracks import apply_track
+
+TOO_FEW_PATCHES = "fewer_than_4_patches"
+# The published protocol takes all patches of pictures of some 500 px. Beyond this side only the centre is taken, or
+# one photograph of a camera would cost as much as a hundred of the benchmark.
+PUBLISHED_SIDE = 1024
+
+Image = npt.NDArray[np.uint8]
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Description:
+    """Of one image on one track: complexity in grey levels, number of patches, features (D,) of each backbone.
+
+    `token_mean` is over up to 16 patches spread over the image; `token0` follows the published protocol and is there
+    for the first backbone only. Where the image cannot be judged, `reason` says why and nothing else is there.
+    """
+
+    reason: str | None
+    complexity: float | None = None
+    patches: int | None = None
+    token_mean: tuple[Vector, ...] = ()
+    token0: Vector | None = None
+
+
+def describe(images: Sequence[Image], track: str, backbones: Sequence[Backbone]) -> list[Description]:
+    """Descriptions of images (H, W, 3) on a track, in order. The first backbone gives token 0 as well."""
+    found: list[Description] = [Description(None)] * len(images)
+    judged: list[int] = []
+    spread: list[Image] = []
+    published: list[Image] = []
+    for index, image in enumerate(images):
+        tracked = apply_track(image, track)
+        if tracked.image is None:
+            found[index] = Description(tracked.reason)
+            continue
+        patches = spread_patches(tracked.image)
+        if len(patches) < MIN_PATCHES:
+            found[index] = Description(TOO_FEW_PATCHES)
+            continue
+        judged.append(index)
+        spread.append(patches)
+        published.append(all_patches(_centre(tracked.image)))
+        found[index] = Description(None, complexity(tracked.image), len(patches))
+    if not judged:
+        return found
+    features = [extract(backbone, spread) for backbone in backbones]
+    same = all(np.array_equal(a, b) for a, b in zip(spread, published, strict=True))
+    token0 = features[0].token0 if same else extract(backbones[0], published).token0
+    for row, index in enumerate(judged):
+        known = found[index]
+        means = tuple(f.token_mean[row] for f in features)
+        found[index] = Description(None, known.complexity, known.patches, means, token0[row])
+    return found
+
+
+def _centre(image: Image) -> Image:
+    height, width = (min(side, PUBLISHED_SIDE) for side in image.shape[:2])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]

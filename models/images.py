@@ -1,0 +1,107 @@
+"""Decoding of image files, given as bytes or a path, into RGB arrays.
+
+What belongs here: the one guarded way from an untrusted file to pixels. What does not: metadata, crops,
+tracks and perturbations, and where files come from.
+"""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+MAX_PIXELS = 120_000_000
+
+# A closed list: some of Pillow's other readers start programs (EPS) or interpret drawing commands.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+
+# What Pillow's TIFF reader does to the stored pixels for each Orientation (0x0112), undone.
+_UNDO_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+_SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+class ImageError(ValueError):
+    """A file that cannot be used as an image: `code` is one of the words below, the message a sentence.
+
+    Codes: `not_readable` (no such regular file, or no permission), `not_an_image` (no known format),
+    `too_large` (over `MAX_PIXELS`), `corrupt` (cut short or damaged), `unsupported_mode` (floating point or
+    32-bit samples).
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def decode_rgb(source: bytes | Path) -> npt.NDArray[np.uint8]:
+    """Decode an image file to RGB, (H, W, 3), 0..255, from its stored pixels.
+
+    The Orientation tag is not applied, so that the sensor's grid and the JPEG blocks keep their axes; of an
+    animation the first frame counts. 16-bit samples keep their upper 8 bits. Transparency is composited on
+    white: what lies under transparent pixels is whatever a program left there, and no viewer shows it. Colour
+    profiles are not applied.
+
+    Raises `ImageError`.
+    """
+    if isinstance(source, Path) and not source.is_file():
+        raise ImageError("not_readable", "There is no regular file at this path.")
+    # Pillow warns about odd metadata and about pictures over its own, lower limit of pixels; neither harms
+    # here, where the limit is checked below and the metadata is not used.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+                _check_size(image)
+                orientation = image.getexif().get(ExifTags.Base.Orientation) if image.format == "TIFF" else None
+                image.load()
+                _check_size(image)
+                rgb = _to_rgb(image)
+                if orientation in _UNDO_ORIENTATION:
+                    rgb = rgb.transpose(_UNDO_ORIENTATION[orientation])
+                return np.array(rgb, dtype=np.uint8)
+        except ImageError:
+            raise
+        except UnidentifiedImageError as error:
+            raise ImageError("not_an_image", "The file is in no known image format.") from error
+        except Image.DecompressionBombError as error:
+            raise ImageError("too_large", f"The image has more than {MAX_PIXELS:,} pixels.") from error
+        except PermissionError as error:
+            raise ImageError("not_readable", "The file may not be read.") from error
+        # Damaged files make Pillow's readers raise nearly anything: OSError, SyntaxError, ValueError,
+        # struct.error, zlib.error, IndexError, KeyError, OverflowError and others.
+        except Exception as error:
+            raise ImageError("corrupt", f"The image is cut short or damaged ({type(error).__name__}).") from error
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError("too_large", f"The image has more than {MAX_PIXELS:,} pixels ({width} x {height}).")
+    if width * height == 0:
+        raise ImageError("corrupt", "The image has no pixels.")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _SIXTEEN_BIT_MODES:
+        samples = np.asarray(image).astype(np.int64)
+        if samples.min() < 0 or samples.max() > 65535:
+            raise ImageError("unsupported_mode", "The image has 32-bit samples.")
+        return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageError("unsupported_mode", "The image has floating-point samples.")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")

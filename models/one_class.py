@@ -1,0 +1,326 @@
+"""The one-class detector as a value: fitted per track, judged with, stored and identified by its content.
+
+What belongs here: what ties a density of photographs (`mixture`), its calibration (`conformal`) and the
+provenance of the features together, for our protocol, the published one and the complexity-only companion.
+What does not: how features are computed, and which photographs are taken as the reference.
+
+Photographs of folds 0-2 fit, fold 4 calibrates and fold 3 is left alone (architecture.md). Scores are minus the
+log-likelihood, or the complexity itself: higher = more likely generated.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models import conformal
+from models.arrays import pack_arrays, unpack_arrays
+from models.mixture import CANDIDATES, PUBLISHED, Mixture, MixtureConfig, choose_mixture, fit_mixture
+
+Floats = npt.NDArray[np.float64]
+
+TOKEN_0 = "token0"
+TOKEN_MEAN = "token_mean"
+COMPLEXITY = "complexity"
+POOLINGS = (TOKEN_0, TOKEN_MEAN, COMPLEXITY)
+
+FIT_FOLDS = (0, 1, 2)
+CALIBRATION_FOLD = 4
+
+PUBLISHED_FPR = 0.02
+"""The published threshold is the sorted log-likelihood of the fitting data at int(0.02 n)."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceFeatures:
+    """Photographs' features on one track, (n, d), with each row's fold and group, (n,)."""
+
+    features: npt.NDArray[Any]
+    folds: npt.NDArray[Any]
+    groups: npt.NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2:
+            raise ValueError(f"features are an array (n, d), not {self.features.shape}")
+        if not len(self.features) == len(self.folds) == len(self.groups):
+            raise ValueError(
+                f"{len(self.features)} rows of features, {len(self.folds)} folds and {len(self.groups)} groups"
+            )
+
+
+class Judgement(NamedTuple):
+    """Scores, conformal p-values and flags (True = taken for generated) of images, each (n,)."""
+
+    score: Floats
+    p_value: Floats
+    flagged: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class TrackFit:
+    """What a detector knows of one track.
+
+    `mixture` is None for the complexity detector. A score above `threshold` is flagged; `fpr` is the rate it
+    was chosen for. `calibration_scores` are sorted, `calibration` names where they come from and
+    `threshold_from` is 'calibration' or, in the published protocol, 'fitting_data'.
+    """
+
+    mixture: Mixture | None
+    threshold: float
+    fpr: float
+    calibration_scores: Floats
+    calibration: str
+    threshold_from: str
+
+
+@dataclass(frozen=True, eq=False)
+class OneClassDetector:
+    """A detector fitted on photographs alone.
+
+    `backbone` is the id of the backbone whose features it takes, None for complexity; `pooling` how one vector
+    an image is had from them: 'token0', 'token_mean', or 'complexity'. `simulated_only` says that no real
+    photograph was in the reference, so that its verdicts are a demonstration.
+    """
+
+    name: str
+    backbone: str | None
+    pooling: str
+    tracks: Mapping[str, TrackFit]
+    simulated_only: bool
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {self.pooling!r}")
+        if not self.tracks:
+            raise ValueError("a detector has at least one track")
+
+    def score(self, track: str, features: npt.ArrayLike) -> Floats:
+        """Score features (n, d) of images on a track: (n,), higher = more likely generated.
+
+        Raises `ValueError` for a track the detector was not fitted on and for features of another width.
+        """
+        return _score(self._fit(track).mixture, features)
+
+    def judge(self, track: str, features: npt.ArrayLike) -> Judgement:
+        """Score features (n, d) and compare with the track's calibration and threshold; raises as `score`."""
+        fit = self._fit(track)
+        scores = _score(fit.mixture, features)
+        return Judgement(scores, conformal.p_value(scores, fit.calibration_scores), scores > fit.threshold)
+
+    def digest(self) -> str:
+        """Identify the detector by its content: SHA-256 in hexadecimal, the same before and after storage."""
+        return hashlib.sha256(self._files()["detector.json"]).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write `detector.json` and one `.npz` a track into a folder, the same bytes for the same detector.
+
+        Each file is replaced by rename and `detector.json`, which holds the others' digests, comes last.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self._files().items():
+            temporary = folder / f".{name}.{os.getpid()}"
+            temporary.write_bytes(content)
+            temporary.replace(folder / name)
+
+    @classmethod
+    def load(cls, folder: Path) -> "OneClassDetector":
+        """Read what `save` wrote; raises `ValueError` when a file was changed or is of another format."""
+        description = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
+        if description["format"] != _FORMAT:
+            raise ValueError(f"detector format {description['format']} is not {_FORMAT}: {folder}")
+        tracks = {}
+        for track, facts in description["tracks"].items():
+            content = (folder / f"{track}.npz").read_bytes()
+            if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+                raise ValueError(f"{track}.npz is not the file that {folder / 'detector.json'} describes")
+            tracks[track] = _unpack_track(content, facts)
+        return cls(
+            name=description["name"],
+            backbone=description["backbone"],
+            pooling=description["pooling"],
+            tracks=tracks,
+            simulated_only=description["simulated_only"],
+        )
+
+    def _fit(self, track: str) -> TrackFit:
+        if track not in self.tracks:
+            raise ValueError(f"{self.name} was not fitted on track {track!r}, only on {', '.join(self.tracks)}")
+        return self.tracks[track]
+
+    def _files(self) -> dict[str, bytes]:
+        files = {f"{track}.npz": _pack_track(fit) for track, fit in self.tracks.items()}
+        facts = {
+            track: {
+                "sha256": hashlib.sha256(files[f"{track}.npz"]).hexdigest(),
+                "threshold": fit.threshold,
+                "fpr": fit.fpr,
+                "calibration": fit.calibration,
+                "calibration_count": len(fit.calibration_scores),
+                "threshold_from": fit.threshold_from,
+            }
+            for track, fit in self.tracks.items()
+        }
+        description = {
+            "format": _FORMAT,
+            "name": self.name,
+            "backbone": self.backbone,
+            "pooling": self.pooling,
+            "simulated_only": self.simulated_only,
+            "tracks": facts,
+        }
+        files["detector.json"] = (json.dumps(description, indent=2, sort_keys=True) + "\n").encode()
+        return files
+
+
+def fit_one_class(
+    name: str,
+    backbone: str,
+    pooling: str,
+    references: Mapping[str, ReferenceFeatures],
+    *,
+    fpr: float = 0.05,
+    simulated_only: bool = False,
+    candidates: Sequence[MixtureConfig] = CANDIDATES,
+    seed: int = 42,
+) -> OneClassDetector:
+    """Fit our detector: `references` holds the reference photographs by track.
+
+    On each track the mixture is chosen among `candidates` by held-out likelihood over the groups of folds
+    0-2 (only one candidate: taken as it is) and fitted on them; fold 4 gives the threshold that flags at
+    most the share `fpr` of such photographs. Raises `ValueError` when a part is empty or a group is in both
+    parts, `conformal.TooFewCalibrationScoresError` when fold 4 is too small for the rate.
+    """
+
+    def fit(fitting: ReferenceFeatures) -> Mixture:
+        config = candidates[0]
+        if len(candidates) > 1:
+            config = choose_mixture(fitting.features, fitting.groups, candidates, seed)
+        return fit_mixture(fitting.features, config)
+
+    return _calibrated(name, backbone, pooling, references, fpr, simulated_only, fit)
+
+
+def fit_complexity(
+    name: str,
+    references: Mapping[str, ReferenceFeatures],
+    *,
+    fpr: float = 0.05,
+    simulated_only: bool = False,
+) -> OneClassDetector:
+    """Calibrate the detector that sees complexity only, features (n, 1); arguments and errors as our detector's.
+
+    Nothing is fitted: the score is the complexity itself (`models.complexity`). Folds 0-2 must be there all the
+    same, so that it stands beside the others only where they can.
+    """
+    return _calibrated(name, None, COMPLEXITY, references, fpr, simulated_only, lambda _: None)
+
+
+def fit_one_class_published(
+    name: str,
+    backbone: str,
+    references: Mapping[str, ReferenceFeatures],
+    *,
+    simulated_only: bool = False,
+) -> OneClassDetector:
+    """Fit the published protocol: 5 full components on token 0 of all patches, threshold at int(0.02 n).
+
+    The threshold comes from the fitting data (folds 0-2), as published. The p-values, of which the published
+    protocol knows nothing, rank among fold 4's scores, so the two need not agree: how far they do not is what
+    that protocol's false-positive rate is off. Raises `ValueError` as `fit_one_class`.
+    """
+    tracks = {}
+    for track, reference in references.items():
+        fitting, calibrating = _parts(track, reference)
+        mixture = fit_mixture(fitting.features, PUBLISHED)
+        log_likelihoods = np.sort(mixture.log_likelihood(fitting.features))
+        tracks[track] = TrackFit(
+            mixture=mixture,
+            threshold=-float(log_likelihoods[int(PUBLISHED_FPR * len(log_likelihoods))]),
+            fpr=PUBLISHED_FPR,
+            calibration_scores=np.sort(_score(mixture, calibrating.features)),
+            calibration=f"fold {CALIBRATION_FOLD}",
+            threshold_from="fitting_data",
+        )
+    return OneClassDetector(name, backbone, TOKEN_0, tracks, simulated_only)
+
+
+def _calibrated(
+    name: str,
+    backbone: str | None,
+    pooling: str,
+    references: Mapping[str, ReferenceFeatures],
+    fpr: float,
+    simulated_only: bool,
+    fit: Callable[[ReferenceFeatures], Mixture | None],
+) -> OneClassDetector:
+    tracks = {}
+    for track, reference in references.items():
+        fitting, calibrating = _parts(track, reference)
+        # Before the fit, which takes minutes, and not after it.
+        needed = conformal.needed_scores(fpr)
+        if len(calibrating.features) < needed:
+            raise conformal.TooFewCalibrationScoresError(fpr, needed, len(calibrating.features))
+        mixture = fit(fitting)
+        scores = np.sort(_score(mixture, calibrating.features))
+        tracks[track] = TrackFit(
+            mixture=mixture,
+            threshold=conformal.threshold(scores, fpr),
+            fpr=fpr,
+            calibration_scores=scores,
+            calibration=f"fold {CALIBRATION_FOLD}",
+            threshold_from="calibration",
+        )
+    return OneClassDetector(name, backbone, pooling, tracks, simulated_only)
+
+
+def _parts(track: str, reference: ReferenceFeatures) -> tuple[ReferenceFeatures, ReferenceFeatures]:
+    fitting = _rows(reference, np.isin(reference.folds, FIT_FOLDS))
+    calibrating = _rows(reference, np.asarray(reference.folds) == CALIBRATION_FOLD)
+    if len(fitting.features) == 0:
+        raise ValueError(f"track {track}: no photograph in folds 0-2 to fit on")
+    if len(calibrating.features) == 0:
+        raise ValueError(f"track {track}: no photograph in fold {CALIBRATION_FOLD} to calibrate on")
+    shared = np.intersect1d(fitting.groups, calibrating.groups)
+    if shared.size:
+        raise ValueError(f"track {track}: group {shared[0]!r} both fits and calibrates")
+    return fitting, calibrating
+
+
+def _rows(reference: ReferenceFeatures, mask: npt.NDArray[np.bool_]) -> ReferenceFeatures:
+    return ReferenceFeatures(reference.features[mask], reference.folds[mask], reference.groups[mask])
+
+
+def _score(mixture: Mixture | None, features: npt.ArrayLike) -> Floats:
+    if mixture is not None:
+        return -mixture.log_likelihood(features)
+    values = np.asarray(features, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != 1 or not np.isfinite(values).all():
+        raise ValueError(f"complexity is one finite number an image, an array (n, 1), not {values.shape}")
+    return values[:, 0]
+
+
+def _pack_track(fit: TrackFit) -> bytes:
+    arrays: dict[str, npt.NDArray[Any]] = {"calibration_scores": fit.calibration_scores}
+    if fit.mixture is not None:
+        arrays["mixture"] = np.frombuffer(fit.mixture.to_bytes(), dtype=np.uint8)
+    return pack_arrays(arrays)
+
+
+def _unpack_track(content: bytes, facts: Mapping[str, Any]) -> TrackFit:
+    arrays = unpack_arrays(content)
+    return TrackFit(
+        mixture=Mixture.from_bytes(arrays["mixture"].tobytes()) if "mixture" in arrays else None,
+        threshold=facts["threshold"],
+        fpr=facts["fpr"],
+        calibration_scores=arrays["calibration_scores"],
+        calibration=facts["calibration"],
+        threshold_from=facts["threshold_from"],
+    )

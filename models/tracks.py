@@ -1,0 +1,59 @@
+"""The tracks: what every image, photograph or generated, passes before it is scored.
+
+What belongs here: the chains of the evaluation protocol. What does not: perturbations, which come after a
+track, and decoding, which comes before.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+AS_SHIPPED = "as_shipped"
+FORMAT_MATCHED = "format_matched"
+TRACKS = (AS_SHIPPED, FORMAT_MATCHED)
+
+MATCHED_SIDE = 256
+MATCHED_QUALITY = 90
+SMALLER_THAN_256 = "smaller_than_256"
+
+
+@dataclass(frozen=True)
+class TrackedImage:
+    """An image after its track, (H, W, 3), or None with the reason it is not scored there."""
+
+    image: npt.NDArray[np.uint8] | None
+    reason: str | None
+
+
+def apply_track(image: npt.NDArray[np.uint8], track: str) -> TrackedImage:
+    """Put an image (H, W, 3) through a track (evaluation.md, Tracks).
+
+    `as_shipped` leaves it alone. `format_matched` takes the central 256 x 256 at native resolution through
+    JPEG of quality 90 with 4:2:0 chroma; an image smaller than that on a side is not scored, with the reason
+    `smaller_than_256`. Raises `ValueError` for another track.
+    """
+    if track == AS_SHIPPED:
+        return TrackedImage(image, None)
+    if track == FORMAT_MATCHED:
+        if min(image.shape[:2]) < MATCHED_SIDE:
+            return TrackedImage(None, SMALLER_THAN_256)
+        return TrackedImage(_through_jpeg(_central_square(image, MATCHED_SIDE)), None)
+    raise ValueError(f"unknown track {track!r}; there are {', '.join(TRACKS)}")
+
+
+def _central_square(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    top = (image.shape[0] - side) // 2
+    left = (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def _through_jpeg(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(
+        buffer, format="JPEG", quality=MATCHED_QUALITY, subsampling="4:2:0"
+    )
+    with Image.open(buffer, formats=("JPEG",)) as decoded:
+        return np.array(decoded.convert("RGB"), dtype=np.uint8)

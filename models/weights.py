@@ -1,0 +1,151 @@
+"""Saving and loading a trained backbone with its heads, safely.
+
+Here belongs the one file format, safetensors with a JSON header: no code runs on loading. Training checkpoints
+are in `train`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from models.backbone import PRESETS, Backbone, BackboneConfig, random_backbone
+from models.pretext import CATEGORICAL, PretextHeads, Vocabulary
+
+FORMAT_VERSION = 1
+
+
+class WeightsError(ValueError):
+    """A weights file is not what it should be; the message says what is missing, unexpected or misshapen."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a weights file says of itself. Provenance and metrics are JSON objects, kept as given."""
+
+    preset: str
+    config: BackboneConfig
+    vocabulary: Vocabulary
+    provenance: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+    def to_metadata(self) -> dict[str, str]:
+        """Metadata of the safetensors file: one entry, since several would be written in no fixed order."""
+        content = {
+            "format_version": FORMAT_VERSION,
+            "preset": self.preset,
+            "config": asdict(self.config),
+            "vocabulary": self.vocabulary.to_json(),
+            "provenance": dict(self.provenance),
+            "metrics": dict(self.metrics),
+        }
+        return {"sdaie": json.dumps(content, sort_keys=True)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str] | None, name: str) -> Header:
+        """Read `to_metadata`'s entry; WeightsError when it is absent or of another format version."""
+        if not metadata or "sdaie" not in metadata:
+            raise WeightsError(f"{name}: no header of a backbone in it")
+        content = json.loads(metadata["sdaie"])
+        if content.get("format_version") != FORMAT_VERSION:
+            raise WeightsError(f"{name}: format {content.get('format_version')}, not {FORMAT_VERSION}")
+        config = content["config"]
+        return cls(
+            preset=content["preset"],
+            config=BackboneConfig(**(config | {"stage_depths": tuple(config["stage_depths"])})),
+            vocabulary=Vocabulary.from_json(content["vocabulary"]),
+            provenance=content["provenance"],
+            metrics=content["metrics"],
+        )
+
+
+@dataclass(frozen=True)
+class LoadedBackbone:
+    """A backbone and its heads in evaluation mode, and the header of their file."""
+
+    backbone: Backbone
+    heads: PretextHeads
+    header: Header
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write under a temporary name in the same folder, flush to disk, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_exactly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load a state; WeightsError listing every missing, unexpected or misshapen key."""
+    wanted = module.state_dict()
+    problems = [f"missing {key}" for key in sorted(wanted.keys() - state.keys())]
+    problems += [f"unexpected {key}" for key in sorted(state.keys() - wanted.keys())]
+    problems += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+        for key, tensor in wanted.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    if problems:
+        raise WeightsError(f"{name}: {'; '.join(problems)}")
+    module.load_state_dict(dict(state))
+
+
+def save_backbone(path: Path, backbone: Backbone, heads: PretextHeads, header: Header) -> None:
+    """Write backbone and heads atomically; equal content gives equal bytes."""
+    tensors = nn.ModuleDict({"backbone": backbone, "heads": heads}).state_dict()
+    contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    write_atomically(path, save(contiguous, metadata=header.to_metadata()))
+
+
+def load_backbone(path: Path) -> LoadedBackbone:
+    """Read a file of `save_backbone`.
+
+    WeightsError when it is no such file, of another format version, or when a key is missing, unexpected or
+    of another shape than the header's configuration asks for.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = Header.from_metadata(file.metadata(), path.name)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise WeightsError(f"{path.name}: not a whole safetensors file ({error})") from error
+    with torch.random.fork_rng(devices=[]):
+        backbone = Backbone(header.config)
+        heads = PretextHeads(header.config.dimension, header.vocabulary)
+    load_exactly(nn.ModuleDict({"backbone": backbone, "heads": heads}), state, path.name)
+    return LoadedBackbone(backbone.eval(), heads.eval(), header)
+
+
+def untrained(preset: str, seed: int) -> Backbone:
+    """Return a backbone of a preset with random weights of a seed; ValueError for an unknown preset."""
+    if preset not in PRESETS:
+        raise ValueError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
+    return random_backbone(PRESETS[preset], seed)
+
+
+def save_untrained(path: Path, preset: str, seed: int) -> None:
+    """Write the random weights of a seed as a backbone file; its heads have no classes. Raises as `untrained`."""
+    backbone = untrained(preset, seed)
+    vocabulary = Vocabulary(dict.fromkeys(CATEGORICAL, ()))
+    heads = PretextHeads(backbone.config.dimension, vocabulary)
+    for parameter in heads.parameters():
+        nn.init.zeros_(parameter)
+    save_backbone(path, backbone, heads, Header(preset, backbone.config, vocabulary, {"seed": seed}, {}))

@@ -1,0 +1,196 @@
+"""The command `sdaie`: corpus, benchmark, run, detect, query, demo, ui.
+
+Parsing words and printing answers belong here, with the exit codes scripts rely on: 0 done, 1 something asked for could
+not be done, 2 wrong usage. A user's mistake is one line, never a traceback. What the commands do belongs to the rooms
+they call; each imports what it needs, so that a question is not kept waiting for what it does not use.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from warehouse.home import PROJECT, Home, UserError
+
+GROUPS = ("corpus", "exif", "training", "detection", "benchmark", "publication")
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of this archive's tables, weights and report (else SDAIE_HOME, else data/ beside workspace.yaml).",
+)
+@click.version_option(package_name="sdaie")
+@click.pass_context
+def cli(context: click.Context, home: Path | None) -> None:
+    """Tell camera photographs from AI-generated images by what cameras do."""
+    context.obj = Home.find(home)
+    # Processes that Dagster starts find the same home.
+    os.environ["SDAIE_HOME"] = str(context.obj.path)
+
+
+@cli.group()
+def corpus() -> None:
+    """Register photographs to learn from."""
+
+
+@corpus.command("add")
+@click.argument("name")
+@click.argument("source")
+@click.option("--group", help="Column of the table whose values are held out together, such as the photographer.")
+@click.option(
+    "--use",
+    multiple=True,
+    type=click.Choice(["train", "reference"]),
+    help="train the backbone on it, or fit detectors on it as reference; repeat for both (the default).",
+)
+@click.pass_obj
+def corpus_add(home: Home, name: str, source: str, group: str | None, use: Sequence[str]) -> None:
+    """Register the folder or table SOURCE (CSV or Parquet with a column file, uri or url) as corpus NAME."""
+    from warehouse.registry import Corpus, add_corpus, resolve
+    from warehouse.sources import list_source
+
+    entry = Corpus.model_validate({"source": source, "group": group, "use": list(use) or ["train", "reference"]})
+    listed = list_source(resolve(Home(Path.cwd()), source), corpus=name, group=group)
+    add_corpus(home, name, entry)
+    _say(f"corpus {name}: {len(listed)} files in {len({item.group for item in listed})} groups; `sdaie run` reads them")
+
+
+@cli.group()
+def benchmark() -> None:
+    """Register images to be measured on."""
+
+
+@benchmark.command("add")
+@click.argument("name")
+@click.argument("source")
+@click.pass_obj
+def benchmark_add(home: Home, name: str, source: str) -> None:
+    """Register SOURCE as benchmark set NAME: a table (file, label, generator), or <generator>/**/{0_real,1_fake}."""
+    from warehouse.benchmark_sets import list_images
+    from warehouse.registry import Dataset, add_dataset, resolve
+
+    images = list_images(resolve(Home(Path.cwd()), source))
+    add_dataset(home, name, Dataset(source=source))
+    fakes = [image for image in images if image.label]
+    generators = len({image.generator for image in fakes})
+    _say(
+        f"benchmark {name}: {len(images) - len(fakes)} photographs, {len(fakes)} images of {generators} generators; "
+        "`sdaie run` scores them"
+    )
+
+
+@cli.command()
+@click.option("--only", "group", type=click.Choice(GROUPS), help="Run the stages of one group.")
+@click.option("--force", is_flag=True, help="Make everything anew though it is current.")
+@click.pass_obj
+def run(home: Home, group: str | None, force: bool) -> None:
+    """Bring everything registered up to date: read, train, fit, evaluate, publish."""
+    from pipelines.run import run as run_chain
+
+    if run_chain(home, _say, group=group, force=force):
+        published = [str(path) for path in (home.report, home.catalogue) if path.exists()]
+        _say(f"done{': ' if published else ''}{' and '.join(published)}")
+    else:
+        _say("nothing to do: everything registered is up to date")
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def detect(home: Home, files: Sequence[Path], as_json: bool) -> None:
+    """Say of each FILE whether it is a photograph: photograph, generated or cannot_tell."""
+    from assets.detection import detect as verdicts
+    from assets.detection import load_champion
+
+    champion = load_champion(home)
+    failed = False
+    width = max(len(str(file)) for file in files)
+    if not as_json:
+        click.echo(f"{'file':{width}}  {'verdict':11}  {'p-value':>7}  {'score':>9}  reason")
+    for verdict in verdicts(champion, files):
+        failed |= verdict.failed
+        if as_json:
+            fields = {key: value for key, value in asdict(verdict).items() if key != "failed"}
+            click.echo(json.dumps(fields, ensure_ascii=False))
+        else:
+            p_value = "" if verdict.p_value is None else f"{verdict.p_value:.4f}"
+            score = "" if verdict.score is None else f"{verdict.score:.2f}"
+            line = f"{verdict.file:{width}}  {verdict.verdict:11}  {p_value:>7}  {score:>9}  {verdict.reason or ''}"
+            click.echo(line.rstrip())
+    if not as_json:
+        click.echo(f"detector {champion.name}; calibration {champion.calibration}")
+    if failed:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("query", required=False)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.pass_obj
+def query(home: Home, query: str | None, form: str) -> None:
+    """Run a ready query or SQL on the catalogue (read-only); without QUERY list the ready ones."""
+    from pipelines.formats import print_rows
+    from warehouse.catalogue import query as ask
+    from warehouse.catalogue import ready_queries
+
+    if query is None:
+        for name, description in ready_queries().items():
+            click.echo(f"{name:16}  {description}")
+        return
+    result = ask(home, query)
+    click.echo(print_rows(result.columns, result.rows, form), nl=False)
+
+
+@cli.command()
+@click.pass_obj
+def demo(home: Home) -> None:
+    """Render a simulated corpus and benchmark, run the whole chain on them, and show the leaderboard."""
+    from pipelines.demo import demo as run_demo
+
+    run_demo(home, _say)
+
+
+@cli.command()
+@click.option("--port", default=3000, show_default=True, help="Port on the loopback address.")
+@click.pass_obj
+def ui(home: Home, port: int) -> None:
+    """Start the Dagster UI on the loopback address with this home."""
+    from pipelines.instance import open_instance
+
+    with open_instance(home):
+        os.environ["DAGSTER_HOME"] = str(home.dagster)
+    workspace = str(PROJECT / "workspace.yaml")
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    os.execv(dagster, [dagster, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)])
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line and exit code 1, wrong usage exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except UserError as error:
+        _say(f"sdaie: {error}")
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        _say("sdaie: stopped; run it again to go on")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,76 @@
+"""The process that trains: opens Dagster Pipes and runs the training program.
+
+Here belong the process's own matters: the job it is handed, its end with its parent's, stopping on SIGTERM. The
+training itself is in `models.train`, which knows nothing of Dagster.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+from dagster_pipes import open_dagster_pipes
+
+PR_SET_PDEATHSIG = 1
+STOPPED = 143
+"""Exit status after SIGTERM, as the shell counts it: 128 + 15."""
+
+
+def end_with_parent() -> None:
+    """Have the kernel send SIGTERM when the parent dies, so that a killed run leaves no orphan (Linux only)."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        # The parent may have died before the request took effect.
+        if os.getppid() != parent:
+            raise SystemExit(STOPPED)
+
+
+def line(progress: Mapping[str, Any]) -> str:
+    """One line a person can read of what the training program reports."""
+    if progress["event"] == "progress":
+        return (
+            f"step {progress['step']} of {progress['steps']}, loss {progress['loss']:.2f}, "
+            f"{progress['patches_per_second']:.0f} patches/s, about {progress['seconds_left']} s left"
+        )
+    if progress["event"] == "validation":
+        return f"step {progress['step']}: validation gain over knowing nothing {progress['score']:+.3f}"
+    if progress["event"] == "continued":
+        return f"goes on from the checkpoint of step {progress['step']}"
+    if progress["event"] == "checkpoint_of_another_job":
+        return "begins anew: the checkpoint there is of another job"
+    return f"finished after {progress['step']} steps; kept the weights of step {progress['best_step']}"
+
+
+def main() -> None:
+    """Run the job in Pipes' extras: `{"config", "crop_shards", "targets", "out"}`, see `models.train.run_job`."""
+    stop = threading.Event()
+
+    def on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    end_with_parent()
+    # torch takes seconds to import: the guard is set before.
+    from models.train import TrainingStoppedError, run_job
+
+    with open_dagster_pipes() as pipes:
+
+        def report(progress: dict[str, Any]) -> None:
+            pipes.log.info(line(progress))
+
+        try:
+            run_job(pipes.extras, report, stop.is_set)
+        except TrainingStoppedError as stopped:
+            pipes.log.warning(str(stopped))
+            sys.exit(STOPPED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""One small simulated home, made once for all end-to-end tests by the commands a user types."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from warehouse.home import Home
+from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset, set_training
+from warehouse.simulator import simulate_benchmark, simulate_corpus
+
+# Few steps: that the network learns is another test's business.
+STEPS = 12
+
+Sdaie = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def sdaie() -> Sdaie:
+    """Call the installed command as a user does, from a directory that has nothing to do with the project."""
+    program = str(Path(sys.executable).with_name("sdaie"))
+
+    def call(home: Path, *words: str, cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
+        environment = {key: value for key, value in os.environ.items() if key not in ("SDAIE_HOME", "DAGSTER_HOME")}
+        return subprocess.run(
+            [program, "--home", str(home), *words],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return call
+
+
+def registered(path: Path) -> Home:
+    """A home with a simulated corpus and benchmark registered and a budget of seconds; nothing run yet."""
+    home = Home(path)
+    simulate_corpus(home.simulated / "corpus", photographs=120, groups=10, seed=0)
+    simulate_benchmark(home.simulated / "benchmark", per_generator=4, seed=1)
+    add_corpus(home, "simulated", Corpus(source=str(home.simulated / "corpus")))
+    add_dataset(home, "simulated", Dataset(source=str(home.simulated / "benchmark")))
+    set_training(home, steps=STEPS, crops=1)
+    return home
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, sdaie: Sdaie) -> Home:
+    """The home after `sdaie run`."""
+    home = registered(tmp_path_factory.mktemp("finished") / "home")
+    said = sdaie(home.path, "run")
+    assert said.returncode == 0, said.stderr
+    return home

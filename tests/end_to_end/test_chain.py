@@ -1,0 +1,204 @@
+"""The whole chain on the simulated corpus: photographs in at one end, a measured verdict out at the other."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from assets.chain import STAGES
+from assets.partitions import partition_keys
+from tests.end_to_end.conftest import Sdaie
+from warehouse.catalogue import query
+from warehouse.home import Home
+from warehouse.simulator import SIMULATOR_SOFTWARE
+from warehouse.store import WHOLE, Store
+
+
+def tables(home: Home) -> dict[str, bytes]:
+    """Every file of the tables but the Parquet files that no manifest names."""
+    store = Store(home.tables)
+    named = {path for stage in STAGES for table in (*stage.tables, "quarantine") for path in store.paths(table)}
+    manifests = set(home.tables.rglob("manifest.json"))
+    return {path.relative_to(home.tables).as_posix(): path.read_bytes() for path in named | manifests}
+
+
+def test_every_file_is_a_photograph_or_quarantined_with_a_reason(finished: Home) -> None:
+    store = Store(finished.tables)
+    files = store.read("files")
+    listed = {
+        path.relative_to(finished.simulated / "corpus").as_posix()
+        for path in finished.simulated.rglob("*")
+        if path.is_file() and path.is_relative_to(finished.simulated / "corpus")
+    }
+    assert set(files["uri"]) == listed
+    refused = store.read("quarantine", ["files.simulated"])
+    assert set(refused["uri"]) == set(files.filter(pl.col("state") == "quarantined")["uri"])
+    assert set(refused["reason"]) == {"empty", "not_an_image"}
+    photos = len(store.read("photos"))
+    assert photos == len(files) - len(refused)
+    assert len(store.read("exif_raw")) + len(store.read("quarantine", ["exif_raw"])) == photos
+    cut = store.read("quarantine", ["crops"])
+    assert cut["reason"].to_list() == ["corrupt"]
+    assert store.read("crops")["photo_id"].n_unique() + len(cut) == photos
+    assert store.read("reference_features")["photo_id"].n_unique() + 1 == photos
+
+
+def test_folds_hold_groups_apart_and_are_even(finished: Home) -> None:
+    targets = Store(finished.tables).read("pretext_targets")
+    assert targets.group_by("group").agg(pl.col("fold").n_unique())["fold"].max() == 1
+    sizes = targets.group_by("fold").len()["len"]
+    assert len(sizes) == 5
+    assert max(sizes) - min(sizes) <= 1 + targets.group_by("group").len()["len"].max()  # type: ignore[operator]
+
+
+def test_the_exif_of_a_simulated_photograph_is_read(finished: Home) -> None:
+    exif = Store(finished.tables).read("exif")
+    assert exif["simulated"].all()
+    for column in ("make", "iso", "exposure_time_s", "f_number", "focal_length_mm", "flash"):
+        assert exif[column].null_count() < len(exif) / 2
+    assert len(Store(finished.tables).read("exif_issues")) > 0
+
+
+def test_all_four_detectors_stand_side_by_side_on_both_tracks(finished: Home) -> None:
+    metrics = Store(finished.tables).read("benchmark_metrics")
+    both = metrics.filter(pl.col("generator") == "all").select("detector", "track").sort("detector", "track").rows()
+    names = ["complexity", "one_class", "one_class_published", "one_class_untrained"]
+    assert both == [(name, track) for name in names for track in ("as_shipped", "format_matched")]
+    assert metrics["auroc"].is_between(0, 1).all()
+    images = Store(finished.tables).read("benchmark_images")
+    scores = Store(finished.tables).read("benchmark_scores")
+    assert len(scores) == len(images) * len(both)
+    assert scores["score"].null_count() == 0
+
+
+def test_the_catalogue_and_the_report_are_published(finished: Home) -> None:
+    assert len(query(finished, "leaderboard").rows) == 8
+    page = finished.report.read_text(encoding="utf-8")
+    assert "one_class_untrained" in page
+    assert str(finished.path) not in page
+
+
+def test_no_table_names_a_path_of_the_machine(finished: Home) -> None:
+    for name, content in tables(finished).items():
+        assert str(finished.path).encode() not in content, name
+
+
+def test_a_second_run_says_in_one_line_that_there_is_nothing_to_do(finished: Home, sdaie: Sdaie) -> None:
+    said = sdaie(finished.path, "run")
+    assert (said.returncode, said.stdout) == (0, "")
+    assert said.stderr.splitlines() == ["nothing to do: everything registered is up to date"]
+
+
+def test_a_home_can_be_moved(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
+    moved = Home(tmp_path / "moved")
+    shutil.copytree(finished.path, moved.path)
+    said = sdaie(moved.path, "query", "SELECT count(*) AS n FROM exif_raw", "--format", "json")
+    assert json.loads(said.stdout) == [{"n": len(Store(finished.tables).read("exif_raw"))}]
+    assert "nothing to do" in sdaie(moved.path, "run").stderr
+
+
+def test_detect_judges_simulated_pictures_and_no_other(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
+    picture = next((finished.simulated / "corpus").rglob("IMG_0001.jpg"))
+    other = tmp_path / "other.png"
+    Image.effect_noise((300, 300), 40).convert("RGB").save(other)
+    said = sdaie(finished.path, "detect", "--json", str(picture), str(other))
+    assert said.returncode == 0, said.stderr
+    judged, unknown = map(json.loads, said.stdout.splitlines())
+    assert judged["verdict"] in ("photograph", "generated")
+    assert 0 < judged["p_value"] <= 1
+    assert judged["reason"] is None
+    assert len(judged["sha256"]) == 64
+    assert unknown["verdict"] == "cannot_tell"
+    assert "simulated" in unknown["reason"]
+    assert set(judged) == {"file", "sha256", "verdict", "p_value", "score", "detector", "calibration", "reason"}
+
+
+def test_detect_gives_a_reason_for_what_it_cannot_read(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture")
+    small = tmp_path / "small.jpg"
+    exif = Image.Exif()
+    exif[0x0131] = SIMULATOR_SOFTWARE
+    Image.new("RGB", (100, 100)).save(small, exif=exif)
+    said = sdaie(finished.path, "detect", "--json", str(text), str(tmp_path / "none.jpg"), str(tmp_path), str(small))
+    assert said.returncode == 1
+    rows = [json.loads(line) for line in said.stdout.splitlines()]
+    assert [row["verdict"] for row in rows] == ["cannot_tell"] * 4
+    assert all(row["reason"] for row in rows)
+    assert "too small" in rows[3]["reason"]
+    assert "Traceback" not in said.stderr
+
+
+def test_a_corpus_taken_out_is_gone_from_the_tables(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
+    home = Home(tmp_path / "home")
+    shutil.copytree(finished.path, home.path)
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    picture = next((finished.simulated / "corpus").rglob("IMG_0002.jpg"))
+    for name in ("same.jpg", "again.jpg"):
+        shutil.copy(picture, extra / name)
+    assert sdaie(home.path, "corpus", "add", "extra", str(extra), "--use", "reference").returncode == 0
+    assert sdaie(home.path, "run", "--only", "corpus").returncode == 0
+    store = Store(home.tables)
+    assert store.partitions("files") == ["extra", "simulated"]
+    assert store.read("photos").equals(
+        Store(finished.tables)
+        .read("photos")
+        .with_columns(
+            places=pl.when(pl.col("uri") == picture.relative_to(finished.simulated / "corpus").as_posix())
+            .then(3)
+            .otherwise(1)
+            .cast(pl.Int32)
+        )
+    )
+    home.registry.write_text(finished.registry.read_text())
+    assert sdaie(home.path, "run", "--only", "corpus").returncode == 0
+    assert store.partitions("files") == ["simulated"]
+    assert store.read("photos").equals(Store(finished.tables).read("photos"))
+
+
+def test_what_was_learned_from_is_not_scored(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
+    home = Home(tmp_path / "home")
+    shutil.copytree(finished.path, home.path)
+    real = home.simulated / "benchmark" / "leak" / "0_real"
+    real.mkdir(parents=True)
+    shutil.copy(next((finished.simulated / "corpus").rglob("IMG_0001.jpg")), real / "known.jpg")
+    said = sdaie(home.path, "run")
+    assert said.returncode == 1
+    assert "known.jpg" in said.stderr
+    assert "learned from" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run"], 1, "nothing is registered"),
+        (["detect", "x.jpg"], 1, "no detector"),
+        (["query", "leaderboard"], 1, "nothing published"),
+        (["corpus", "add", "a", "/nowhere"], 1, "no such file"),
+        (["corpus", "add", "a"], 2, "Missing argument"),
+        (["fly"], 2, "No such command"),
+        (["detect"], 2, "Missing argument"),
+        (["run", "--only", "everything"], 2, "Invalid value"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(
+    tmp_path: Path, sdaie: Sdaie, words: list[str], code: int, said: str
+) -> None:
+    answer = sdaie(tmp_path / "home", *words)
+    assert answer.returncode == code
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
+    if code == 1:
+        assert len(answer.stderr.splitlines()) == 1
+
+
+def test_partitions_are_those_registered(finished: Home) -> None:
+    assert partition_keys(finished, "corpora") == ["simulated"]
+    generators = partition_keys(finished, "benchmark")
+    assert "simulated.real" in generators
+    assert Store(finished.tables).partitions("benchmark_scores") == sorted(generators)
+    assert WHOLE not in generators

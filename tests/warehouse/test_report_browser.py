@@ -1,0 +1,84 @@
+"""The report in a browser: nothing asked of the network, no error, no overflow, tables that sort."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from warehouse.home import Home
+from warehouse.report import write_report
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} not there")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("stop", ["empty", "benchmark"])
+def test_the_page_fits_and_asks_for_nothing(
+    make_home: Callable[..., Home], browser: Browser, stop: str, width: int, scheme: str
+) -> None:
+    report = write_report(make_home(stop), {"code_version": "1", "champion": "one_class"})
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    complaints: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(report.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    assert [url for url in requests if not url.startswith("data:")] == [report.as_uri()]
+    assert complaints == []
+    paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 26)"}[scheme]
+    context.close()
+
+
+def test_tables_sort_by_number_and_by_name(make_home: Callable[..., Home], browser: Browser) -> None:
+    report = write_report(make_home(), {"champion": "one_class"})
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    board = page.locator("#leaderboard table").first
+
+    def column(index: int) -> list[str]:
+        return board.locator(f"tbody td:nth-child({index})").all_inner_texts()
+
+    def sort(heading: str) -> None:
+        board.get_by_role("button", name=heading).first.click()
+
+    first = column(1)
+    sort("AUROC")
+    assert column(1) == first
+    sort("AUROC")
+    assert column(1) == first[::-1]
+    assert column(2) == sorted(column(2))
+    sort("detector")
+    sort("detector")
+    assert [name.removeprefix("◆ ") for name in column(1)] == [
+        "complexity",
+        "jpeg_history",
+        "one_class",
+        "one_class_published",
+    ]
+    page.close()

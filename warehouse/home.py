@@ -1,0 +1,126 @@
+"""The home: the one folder that holds everything a user makes, and where each thing lies in it.
+
+Paths and the atomic writing of single files belong here; the tables inside belong to `store.py`, what is registered to
+`registry.py`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class UserError(Exception):
+    """Something the user can mend: one line that says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one user or team. It can be moved; nothing in its tables names a path of the machine."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, option: Path | None = None) -> "Home":
+        """The home: `option`, else `SDAIE_HOME`, else `data/` beside `workspace.yaml`.
+
+        Raises UserError where none of the three is there.
+        """
+        if option is not None:
+            return cls(option.absolute())
+        if variable := os.environ.get("SDAIE_HOME"):
+            return cls(Path(variable).absolute())
+        if (PROJECT / "workspace.yaml").is_file():
+            return cls(PROJECT / "data")
+        raise UserError("no home: pass --home DIR or set SDAIE_HOME")
+
+    @property
+    def registry(self) -> Path:
+        """The registry of corpora and benchmark sets."""
+        return self.path / "sdaie.toml"
+
+    @property
+    def tables(self) -> Path:
+        """The Parquet tables."""
+        return self.path / "tables"
+
+    @property
+    def backbones(self) -> Path:
+        """A folder for each backbone, named by its identity."""
+        return self.path / "backbones"
+
+    @property
+    def detectors(self) -> Path:
+        """A folder for each fitted detector, named by its identity."""
+        return self.path / "detectors"
+
+    @property
+    def champion(self) -> Path:
+        """The pointer to the detector that answers `sdaie detect`."""
+        return self.path / "champion.json"
+
+    @property
+    def catalogue(self) -> Path:
+        """The DuckDB file."""
+        return self.path / "catalogue.duckdb"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.path / "report.html"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's own instance folder: run history, event logs, `dagster.yaml`."""
+        return self.path / "dagster"
+
+    @property
+    def simulated(self) -> Path:
+        """The rendered corpus and benchmark of the demo."""
+        return self.path / "simulated"
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` to write to; on leaving it is flushed to disk and renamed to `target`.
+
+    Whoever reads `target` sees the old file or the new one, never a part. On an exception nothing is left behind.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=target.parent, prefix=".writing-", suffix=target.suffix, delete=False) as file:
+        temporary = Path(file.name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def canonical_json(value: object) -> str:
+    """JSON that is the same for equal values: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: object) -> str:
+    """Sixteen hexadecimal digits that stand for a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]

@@ -1,0 +1,144 @@
+"""The registry `sdaie.toml`: which corpora and benchmark sets there are, and how to train.
+
+Reading, checking and editing that one file belongs here (edits keep a person's comments). What a source holds belongs
+to `sources.py`.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from warehouse.home import Home, UserError, write_text
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Corpus(_Section):
+    """A registered corpus of photographs.
+
+    `source` is a folder or a table of files (CSV or Parquet). `group` is the table's column that is held out together
+    (None: the first folder below the root, else the file itself).
+    """
+
+    source: str
+    group: str | None = None
+    use: list[Literal["train", "reference"]] = Field(["train", "reference"], min_length=1)
+
+
+class Dataset(_Section):
+    """A registered benchmark set: a table of images, or a folder `<generator>/**/{0_real,1_fake}/*`."""
+
+    source: str
+    use: list[Literal["evaluate"]] = Field(["evaluate"], min_length=1)
+
+
+class Training(_Section):
+    """How the backbone is trained: size, budget in steps (None: the preset's own), seed, crops of each photograph."""
+
+    preset: Literal["compact", "full"] = "compact"
+    steps: int | None = Field(None, ge=1)
+    seed: int = Field(0, ge=0)
+    crops: int = Field(2, ge=1, le=16)
+
+
+class Detection(_Section):
+    """The false-positive rate that thresholds are set for."""
+
+    false_positive_rate: float = Field(0.05, gt=0, lt=1)
+
+
+class ComputeSettings(_Section):
+    """Processes that work side by side (None: one for each core)."""
+
+    workers: int | None = Field(None, ge=1)
+
+
+class Registry(_Section):
+    """All that is registered in one home, in the order of registration."""
+
+    corpora: dict[Name, Corpus] = Field(default_factory=dict)
+    datasets: dict[Name, Dataset] = Field(default_factory=dict)
+    training: Training = Training()
+    detection: Detection = Detection()
+    compute: ComputeSettings = ComputeSettings()
+
+
+def read_registry(home: Home) -> Registry:
+    """What `sdaie.toml` says; an empty registry where the file is not there.
+
+    Raises UserError naming the first entry that cannot be understood.
+    """
+    try:
+        return Registry.model_validate(tomllib.loads(home.registry.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Registry()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{home.registry}: not valid TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise UserError(f"{home.registry}: {where}: {first['msg']}") from None
+
+
+def resolve(home: Home, source: str) -> Path:
+    """The path of a source; a relative one lies in the home."""
+    return home.path / source
+
+
+def add_corpus(home: Home, name: str, corpus: Corpus) -> None:
+    """Register a corpus.
+
+    Raises UserError where the name is no name or taken by another source, or the source is not there.
+    """
+    _add(home, "corpora", name, corpus)
+
+
+def add_dataset(home: Home, name: str, dataset: Dataset) -> None:
+    """Register a benchmark set. Raises UserError as `add_corpus` does."""
+    _add(home, "datasets", name, dataset)
+
+
+def set_training(home: Home, **settings: int | str) -> None:
+    """Write settings of the section `[training]`."""
+    document = _document(home)
+    document.setdefault("training", tomlkit.table()).update(settings)
+    _save(home, document)
+
+
+def _add(home: Home, section: str, name: str, entry: Corpus | Dataset) -> None:
+    source = Path(os.path.abspath(entry.source))  # noqa: PTH100 (resolve would follow links)
+    if not source.exists():
+        raise UserError(f"{entry.source}: no such file or folder")
+    # A source inside the home moves with it, so it is written relative to the home.
+    written = source.relative_to(home.path).as_posix() if source.is_relative_to(home.path) else str(source)
+    document = _document(home)
+    entries = document.setdefault(section, tomlkit.table(is_super_table=True))
+    if name in entries and entries[name].get("source") != written:
+        raise UserError(f"{name!r} is registered already with another source: {entries[name].get('source')}")
+    entries[name] = entry.model_dump(exclude_none=True) | {"source": written}
+    try:
+        Registry.model_validate(document.unwrap())
+    except ValidationError as error:
+        raise UserError(f"{name!r} cannot be registered: {error.errors()[0]['msg']}") from None
+    _save(home, document)
+
+
+def _document(home: Home) -> Any:
+    read_registry(home)
+    if home.registry.exists():
+        return tomlkit.parse(home.registry.read_text(encoding="utf-8"))
+    document = tomlkit.document()
+    document.add(tomlkit.comment("What sdaie reads, trains on and is measured on. Edit freely; `sdaie run` follows."))
+    return document
+
+
+def _save(home: Home, document: tomlkit.TOMLDocument) -> None:
+    write_text(home.registry, tomlkit.dumps(document))

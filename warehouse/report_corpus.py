@@ -1,0 +1,142 @@
+"""Sections of the report on what was read, quarantined and learned, and on versions.
+
+What is asked and said about data and backbone belongs here; what is measured on benchmarks, to `report_benchmark.py`.
+"""
+
+from typing import Any
+
+from warehouse import report_plots as plots
+from warehouse.report_plots import Dot, Line, cell
+from warehouse.report_tables import HEADLINE, Plot, Reader, Table, literal, plain, share
+
+
+def read(reader: Reader) -> dict[str, Any]:
+    """Corpora, EXIF coverage and issues."""
+    corpora = reader.table(
+        "FROM corpora",
+        {
+            "corpus": plain("corpus"),
+            "files": plain("files"),
+            "photographs": plain("photographs"),
+            "quarantined": plain("quarantined"),
+            "stopped later": plain("stopped_later"),
+            "groups": plain("groups"),
+            "fitting, folds 0–2": plain("fitting"),
+            "validation, fold 3": plain("validation"),
+            "calibration, fold 4": plain("calibration"),
+        },
+    )
+    sql = "FROM exif_coverage WHERE make = 'all makes'"
+    coverage = [
+        Dot.of(
+            plots.SHARE,
+            {**row, "none": None},
+            ("share", "none", "none"),
+            label=row["tag"],
+            note="",
+            text=f"{plots.percent(row['share'])} · {plots.count(row['having'])}",
+        )
+        for row in reader.rows(sql)
+    ]
+    issues = "SELECT reason, tag, count(*) AS photographs\nFROM exif_issues\nGROUP BY reason, tag\n"
+    return {
+        "corpora": corpora,
+        "coverage": Plot("", plots.SHARE, coverage, sql),
+        "by_make": _coverage_by_make(reader),
+        "issues": reader.table(
+            issues + "ORDER BY photographs DESC, reason, tag LIMIT 200",
+            {"reason": plain("reason"), "tag": plain("tag"), "photographs": plain("photographs")},
+        ),
+    }
+
+
+def quarantine(reader: Reader) -> dict[str, Any]:
+    """Counts by stage and reason, and up to three samples of each."""
+    samples = (
+        "FROM quarantine\nQUALIFY row_number() OVER (PARTITION BY stage, source, reason ORDER BY uri) <= 3\n"
+        "ORDER BY stage, source, reason, uri LIMIT 100"
+    )
+    names = ("stage", "source", "reason")
+    return {
+        "reasons": reader.table("FROM quarantine_reasons", {n: plain(n) for n in (*names, "files")}),
+        "samples": reader.table(samples, {n: plain(n) for n in (*names, "uri", "detail")}),
+    }
+
+
+def learned(reader: Reader) -> dict[str, Any]:
+    """Validation of each tag against its baseline, and the training curves."""
+    sql = "FROM pretext WHERE role IS DISTINCT FROM 'untrained'"
+    rows = reader.rows(sql)
+    shown = []
+    for kind in plots.runs(rows, "kind"):
+        scale = plots.UNIT if kind[0]["kind"] == "ranked" else plots.PLAIN
+        dots = [
+            Dot.of(
+                scale,
+                row,
+                ("value", "value_low", "value_high"),
+                label=row["tag"],
+                note=f"{plots.count(row['labelled'])} photographs, {plots.count(row['groups'])} groups",
+                text=plots.interval(row["value"], row["value_low"], row["value_high"]),
+                other=None if row["value"] is None else row["baseline"],
+                strong=bool(row["learned"]),
+            )
+            for row in kind
+        ]
+        shown.append(Plot(kind[0]["kind"], scale, dots, f"{sql} AND kind = {literal(kind[0]['kind'])}"))
+    curve = (
+        "SELECT series, step, value FROM training_curve\n"
+        "WHERE backbone NOT IN (SELECT backbone FROM backbones WHERE role = 'untrained')\n"
+        "    AND value IS NOT NULL\nORDER BY backbone, series, step"
+    )
+    lines = [
+        Line.of(run[0]["series"], [row["step"] for row in run], [row["value"] for row in run])
+        for run in plots.runs(reader.rows(curve), "series")
+    ]
+    return {
+        "plots": shown,
+        "tags": len([row for row in rows if row["value"] is not None]),
+        "above": len([row for row in rows if row["learned"]]),
+        "lines": lines,
+        "lines_sql": curve,
+    }
+
+
+def versions(reader: Reader) -> dict[str, Any]:
+    """Identities of backbones and detectors, and the tables behind the report."""
+    tables = (
+        'SELECT table_name AS "table", estimated_size AS "rows",\n'
+        "    regexp_extract(comment, 'Version (\\d+)', 1) AS version\n"
+        "FROM duckdb_tables()\nWHERE database_name = 'catalogue'\nORDER BY table_name"
+    )
+    backbones = ("role", "backbone", "preset", "parameters", "feature_dimension", "steps", "photographs", "groups")
+    detectors = ("detector", "track", "detector_id", "backbone", "description", "n_fit", "n_calibration")
+    return {
+        "backbones": reader.table(
+            "FROM backbones ORDER BY role",
+            {name.replace("_", " "): plain(name) for name in (*backbones, "simulated_only")},
+        ),
+        "detectors": reader.table(
+            f"FROM detectors ORDER BY detector, track <> '{HEADLINE}', track",
+            {name.replace("_", " "): plain(name) for name in detectors}
+            | {
+                "nominal FPR": share("false_positive_rate"),
+                "threshold": plain("threshold"),
+                "simulated only": plain("simulated_only"),
+            },
+        ),
+        "tables": reader.table(tables, {name: plain(name) for name in ("table", "rows", "version")}),
+    }
+
+
+def _coverage_by_make(reader: Reader) -> Table:
+    """One row a make, the most frequent first; one column a tag."""
+    sql = "FROM exif_coverage WHERE make <> 'all makes' ORDER BY photographs DESC, make, tag"
+    makes = plots.runs(reader.rows(sql), "make")[:40]
+    tags = tuple(row["tag"] for row in makes[0]) if makes else ()
+    rows = [
+        [cell(make[0]["make"]), cell(make[0]["photographs"])]
+        + [cell(row["share"], plots.percent(row["share"])) for row in make]
+        for make in makes
+    ]
+    return Table(("make", "photographs", *tags), rows, sql)

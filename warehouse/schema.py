@@ -1,0 +1,481 @@
+"""Every table and every column of the home, once: type, unit, meaning, EXIF tag id.
+
+What is here is read by the store (types, keys, order), by Dagster (column schemas), by the catalogue (comments) and by
+the documentation. How tables are written belongs in `store.py`; how their values come about belongs to the stages.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+STRING = pa.string()
+INT8 = pa.int8()
+INT16 = pa.int16()
+INT32 = pa.int32()
+INT64 = pa.int64()
+FLOAT = pa.float64()
+BOOL = pa.bool_()
+BINARY = pa.binary()
+VECTOR = pa.list_(pa.float32())
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: Arrow type, meaning, and where there is one the unit and the EXIF tag id it comes from."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    unit: str | None = None
+    exif: int | None = None
+
+    @property
+    def comment(self) -> str:
+        """The description with unit and EXIF tag id, as shown in DuckDB and in Dagster."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        exif = f" (EXIF 0x{self.exif:04X})" if self.exif is not None else ""
+        return f"{self.description}{unit}{exif}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `key` identifies a row and is the order of rows on disk; `version` moves when a column does.
+
+    `copied` says whether the catalogue holds a copy (so that queries need no other file) or a view on the Parquet
+    files. `shard_rows` is how many rows make a shard, the unit of work and of retry.
+    """
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    version: int = 1
+    copied: bool = True
+    shard_rows: int = 4096
+    row_group_rows: int = 100_000
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema, with comments as field metadata."""
+        return pa.schema(
+            [
+                pa.field(c.name, c.type, nullable=c.name not in self.key, metadata={"comment": c.comment})
+                for c in self.columns
+            ]
+        )
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return tuple(c.name for c in self.columns)
+
+
+PHOTO_ID = Column("photo_id", STRING, "SHA-256 of the file's bytes, hexadecimal")
+IMAGE_ID = Column("image_id", STRING, "SHA-256 of the file's bytes, hexadecimal")
+DATASET = Column("dataset", STRING, "name of the benchmark set, as registered")
+GENERATOR = Column("generator", STRING, "what made the image; `real` for photographs")
+TRACK = Column("track", STRING, "what happens to every image before it is judged: as_shipped or format_matched")
+PERTURBATION = Column("perturbation", STRING, "what was done to the image after the track; `none`")
+BACKBONE = Column("backbone", STRING, "identity of the backbone: digest of configuration, data and code version")
+DETECTOR = Column("detector", STRING, "name of the detector")
+DETECTOR_ID = Column("detector_id", STRING, "identity of the fitted detector: digest of its contents")
+FOLD = Column("fold", INT8, "fold of the group: 0-2 train and fit, 3 validates, 4 calibrates")
+GROUP = Column("group", STRING, "what is held out together (a photographer, a repository)")
+
+RANKED_COLUMNS = (
+    Column("f_number", FLOAT, "aperture: focal length over pupil diameter", "f/N", 0x829D),
+    Column("exposure_time_s", FLOAT, "exposure time", "s", 0x829A),
+    Column("iso", FLOAT, "sensitivity", "ISO", 0x8827),
+    Column("focal_length_mm", FLOAT, "focal length of the lens", "mm", 0x920A),
+    Column("focal_length_35mm_mm", FLOAT, "focal length that has this field of view on 35 mm film", "mm", 0xA405),
+    Column("exposure_bias_ev", FLOAT, "exposure compensation", "EV", 0x9204),
+    Column("brightness_ev", FLOAT, "brightness of the scene, APEX", "EV", 0x9203),
+)
+CATEGORICAL_COLUMNS = (
+    Column("make", STRING, "maker of the camera, normalised", exif=0x010F),
+    Column("model", STRING, "model of the camera without the maker's name, normalised", exif=0x0110),
+    Column("flash", STRING, "no_function, not_fired, fired or fired_auto", exif=0x9209),
+    Column(
+        "metering_mode",
+        STRING,
+        "average, centre_weighted, spot, multi_spot, pattern, partial or other",
+        exif=0x9207,
+    ),
+    Column("exposure_mode", STRING, "auto, manual, bracket or other", exif=0xA402),
+    Column("white_balance", STRING, "auto or manual", exif=0xA403),
+    Column("scene_capture_type", STRING, "standard, landscape, portrait, night or other", exif=0xA406),
+)
+
+_FILE_FACTS = (
+    Column("format", STRING, "file format by its first bytes, as Pillow names it"),
+    Column("width", INT32, "stored width", "px"),
+    Column("height", INT32, "stored height", "px"),
+    Column("size_bytes", INT64, "size of the file", "bytes"),
+)
+
+_CORPUS = (
+    Table(
+        "files",
+        "One row for each file of a registered corpus: where it is, and which photograph it holds.",
+        ("corpus", "uri"),
+        (
+            Column("corpus", STRING, "name of the corpus, as registered"),
+            Column("uri", STRING, "path below the corpus folder or the table's folder"),
+            Column("modified_ns", INT64, "time of last change, since 1970", "ns"),
+            GROUP,
+            Column("state", STRING, "photo, or quarantined (then the quarantine table says why)"),
+            PHOTO_ID,
+            *_FILE_FACTS,
+        ),
+    ),
+    Table(
+        "photos",
+        "One row for each photograph by content: the same bytes under two names are one photograph.",
+        ("photo_id",),
+        (
+            PHOTO_ID,
+            Column("corpus", STRING, "first corpus, in the order of registration, that holds it"),
+            Column("uri", STRING, "its first place there"),
+            GROUP,
+            Column("use", STRING, "uses of all corpora that hold it, joined by +"),
+            Column("places", INT32, "number of files with these bytes", "files"),
+            *_FILE_FACTS,
+        ),
+    ),
+    Table(
+        "splits",
+        "The fold of each group. A new group joins the smallest fold and never moves.",
+        ("group",),
+        (GROUP, FOLD, Column("photos", INT64, "photographs of the group when it joined", "photographs")),
+    ),
+)
+
+_EXIF = (
+    Table(
+        "exif_raw",
+        "What exiftool printed, without the System group and without private tags (places, serial numbers, names).",
+        ("photo_id",),
+        (
+            PHOTO_ID,
+            Column("tags", STRING, "JSON object: group:tag to value, numbers unconverted (-n -G1 -fast)"),
+            Column("warnings", STRING, "exiftool's warnings, joined by line feeds; null if none"),
+            Column("exiftool_version", STRING, "version of the program"),
+        ),
+        copied=False,
+    ),
+    Table(
+        "exif",
+        "EXIF of each photograph in typed columns with units. Missing is null, never zero; exif_issues says why.",
+        ("photo_id",),
+        (
+            PHOTO_ID,
+            *CATEGORICAL_COLUMNS,
+            *RANKED_COLUMNS,
+            Column(
+                "exposure_program",
+                STRING,
+                "manual, program, aperture_priority, shutter_priority and so on",
+                exif=0x8822,
+            ),
+            Column("light_source", STRING, "light source as the camera named it", exif=0x9208),
+            Column("digital_zoom_ratio", FLOAT, "digital zoom; 1 = not used", "ratio", 0xA404),
+            Column("max_aperture_f_number", FLOAT, "widest aperture of the lens", "f/N", 0x9205),
+            Column("orientation", INT8, "how to turn the stored pixels for display, 1-8", exif=0x0112),
+            Column(
+                "taken_at",
+                STRING,
+                "when the photograph was taken, in the camera's own local time",
+                exif=0x9003,
+            ),
+            Column("software", STRING, "program or firmware that wrote the file", exif=0x0131),
+            Column("edited", BOOL, "the file says that it was edited, composed or scanned; marked, not dropped"),
+            Column("edit_evidence", STRING, "what says so"),
+            Column(
+                "generator_mark",
+                STRING,
+                "what says that a generator made it (C2PA, IPTC, PNG text); never a feature",
+            ),
+            Column("simulated", BOOL, "rendered by the simulator of this project"),
+        ),
+    ),
+    Table(
+        "exif_issues",
+        "Every EXIF value that was not taken as it stood, and why.",
+        ("photo_id", "tag", "reason"),
+        (
+            PHOTO_ID,
+            Column("tag", STRING, "the tag, with exiftool's group"),
+            Column("reason", STRING, "reason code"),
+            Column("raw_value", STRING, "the value as printed, cut to 200 characters"),
+        ),
+    ),
+)
+
+_TRAINING = (
+    Table(
+        "crops",
+        "Lossless crops of 256 x 256 stored pixels of the training photographs, at seeded places.",
+        ("photo_id", "crop"),
+        (
+            PHOTO_ID,
+            Column("crop", INT16, "number of the crop within its photograph"),
+            Column("x", INT32, "left edge in stored pixels", "px"),
+            Column("y", INT32, "upper edge in stored pixels", "px"),
+            Column("png", BINARY, "the crop as PNG, 8-bit RGB"),
+        ),
+        copied=False,
+        shard_rows=256,
+        row_group_rows=64,
+    ),
+    Table(
+        "pretext_targets",
+        "What the backbone is asked to tell from pixels: 7 classified and 7 ranked tags, null where missing.",
+        ("photo_id",),
+        (PHOTO_ID, GROUP, FOLD, *CATEGORICAL_COLUMNS, *RANKED_COLUMNS),
+    ),
+    Table(
+        "backbones",
+        "The backbones in use: the trained one and its untrained companion.",
+        ("role",),
+        (
+            Column("role", STRING, "trained or untrained"),
+            BACKBONE,
+            Column("preset", STRING, "size: full (as published) or compact"),
+            Column("parameters", INT64, "trainable parameters without heads", "parameters"),
+            Column("feature_dimension", INT32, "length of a feature vector", "numbers"),
+            Column("steps", INT64, "training steps of the kept weights", "steps"),
+            Column("photographs", INT64, "photographs it was trained on", "photographs"),
+            Column("groups", INT64, "groups it was trained on", "groups"),
+            Column("simulated_only", BOOL, "it saw nothing but simulated photographs"),
+        ),
+    ),
+    Table(
+        "pretext_metrics",
+        "How well the backbone tells each tag on groups it never saw (fold 3).",
+        ("backbone", "tag"),
+        (
+            BACKBONE,
+            Column("tag", STRING, "the EXIF tag"),
+            Column("kind", STRING, "categorical (value = accuracy) or ranked (value = pairwise ranking accuracy)"),
+            Column("labelled", INT64, "validation photographs that have the tag", "photographs"),
+            Column("groups", INT64, "groups they come from", "groups"),
+            Column("value", FLOAT, "accuracy, or share of pairs in the right order"),
+            Column("value_low", FLOAT, "lower end of the 95% bootstrap interval over groups"),
+            Column("value_high", FLOAT, "upper end of the 95% bootstrap interval over groups"),
+            Column("baseline", FLOAT, "what knowing nothing gives: share of the majority class, or .5"),
+            Column("tie_rate", FLOAT, "ranked tags: share of pairs with equal values, left out"),
+            Column("within_groups", FLOAT, "ranked tags: the same over pairs within one group"),
+        ),
+    ),
+    Table(
+        "training_curve",
+        "Loss and validation of the backbone along its training.",
+        ("backbone", "series", "step"),
+        (
+            BACKBONE,
+            Column("series", STRING, "what was measured"),
+            Column("step", INT64, "training step", "steps"),
+            Column("value", FLOAT, "its value"),
+        ),
+    ),
+)
+
+_FEATURES = (
+    Column("complexity", FLOAT, "mean absolute residual of luma (square 3x3 kernel)", "grey levels"),
+    Column("patches", INT32, "patches of 64 x 64 px behind token_mean", "patches"),
+    Column("token_mean", VECTOR, "mean over all tokens of up to 16 patches spread over the image"),
+    Column("token0", VECTOR, "token 0 over all non-overlapping patches (published protocol)"),
+)
+
+_DETECTION = (
+    Table(
+        "reference_features",
+        "Features of the reference photographs, by backbone and track.",
+        ("backbone", "track", "photo_id"),
+        (
+            BACKBONE,
+            TRACK,
+            PHOTO_ID,
+            Column("corpus", STRING, "corpus of the photograph"),
+            GROUP,
+            FOLD,
+            *_FEATURES,
+        ),
+        copied=False,
+        shard_rows=64,
+    ),
+    Table(
+        "detectors",
+        "The fitted detectors: what each was fitted and calibrated on, and its threshold.",
+        ("detector", "track"),
+        (
+            DETECTOR,
+            TRACK,
+            DETECTOR_ID,
+            Column("backbone", STRING, "backbone of its features; null for a detector without one"),
+            Column("description", STRING, "what it looks at"),
+            Column("n_fit", INT64, "photographs it was fitted on (folds 0-2)", "photographs"),
+            Column("n_calibration", INT64, "photographs its threshold comes from", "photographs"),
+            Column("false_positive_rate", FLOAT, "rate the threshold was set for"),
+            Column("threshold", FLOAT, "a higher score is flagged as generated"),
+            Column("simulated_only", BOOL, "it saw nothing but simulated photographs"),
+        ),
+    ),
+    Table(
+        "champions",
+        "The detector that answers `sdaie detect`.",
+        ("detector",),
+        (DETECTOR, DETECTOR_ID),
+    ),
+    Table(
+        "photo_scores",
+        "Scores of reference photographs that the fit has not seen: folds 3 (validation) and 4 (calibration).",
+        ("detector", "track", "photo_id"),
+        (
+            DETECTOR,
+            TRACK,
+            PHOTO_ID,
+            Column("corpus", STRING, "corpus of the photograph"),
+            GROUP,
+            FOLD,
+            Column("score", FLOAT, "higher = more likely generated"),
+            Column("p_value", FLOAT, "conformal p-value among the calibration photographs"),
+            Column("flagged", BOOL, "score above the threshold"),
+        ),
+    ),
+)
+
+_INTERVALS = tuple(
+    column
+    for name, description in (
+        ("auroc", "area under the ROC curve, generated = positive"),
+        ("average_precision", "average precision, generated = positive"),
+        ("tpr_at_5_fpr", "share of generated images found when 5% of photographs are flagged"),
+        ("accuracy_real", "share of photographs not flagged at the frozen threshold"),
+        ("accuracy_fake", "share of generated images flagged at the frozen threshold"),
+        ("balanced_accuracy", "mean of accuracy_real and accuracy_fake"),
+    )
+    for column in (
+        Column(name, FLOAT, description),
+        Column(f"{name}_low", FLOAT, f"{name}: lower end of the 95% bootstrap interval"),
+        Column(f"{name}_high", FLOAT, f"{name}: upper end of the 95% bootstrap interval"),
+    )
+)
+
+_BENCHMARK = (
+    Table(
+        "benchmark_images",
+        "The images of the benchmark sets, by content.",
+        ("dataset", "image_id"),
+        (
+            DATASET,
+            IMAGE_ID,
+            Column("uri", STRING, "path below the set's folder"),
+            Column("label", INT8, "0 photograph, 1 generated"),
+            GENERATOR,
+            Column("source", STRING, "where the image comes from; several joined by +"),
+            Column("paired_real", STRING, "sources of photographs it is compared with, joined by +; null = all"),
+            *_FILE_FACTS,
+            Column("simulated", BOOL, "rendered by the simulator of this project"),
+        ),
+    ),
+    Table(
+        "benchmark_features",
+        "Features of the benchmark images, by backbone, track and perturbation.",
+        ("dataset", "backbone", "track", "perturbation", "image_id"),
+        (
+            DATASET,
+            BACKBONE,
+            TRACK,
+            PERTURBATION,
+            IMAGE_ID,
+            *_FEATURES,
+            Column("reason", STRING, "why there are no features; null where there are"),
+        ),
+        copied=False,
+        shard_rows=64,
+    ),
+    Table(
+        "benchmark_scores",
+        "What each detector says of each benchmark image.",
+        ("detector", "dataset", "image_id", "track", "perturbation"),
+        (
+            DETECTOR,
+            DATASET,
+            IMAGE_ID,
+            TRACK,
+            PERTURBATION,
+            DETECTOR_ID,
+            GENERATOR,
+            Column("label", INT8, "0 photograph, 1 generated"),
+            Column("score", FLOAT, "higher = more likely generated; null where the image could not be judged"),
+            Column("p_value", FLOAT, "conformal p-value among the calibration photographs"),
+            Column("flagged", BOOL, "score above the frozen threshold"),
+            Column("reason", STRING, "why there is no score; null where there is one"),
+        ),
+    ),
+    Table(
+        "benchmark_metrics",
+        "Metrics by detector, generator and track. Generated is positive. Generator `all` pools the whole set, "
+        "`small_sets` those with fewer than 20 generated images.",
+        ("detector", "dataset", "generator", "track", "perturbation"),
+        (
+            DETECTOR,
+            DATASET,
+            Column("generator", STRING, "the generator, `small_sets` or `all`"),
+            TRACK,
+            PERTURBATION,
+            DETECTOR_ID,
+            Column("n_real", INT64, "photographs scored", "images"),
+            Column("n_fake", INT64, "generated images scored", "images"),
+            Column("left_out", INT64, "images without a score on this track", "images"),
+            *_INTERVALS,
+            Column("tpr_at_1_fpr", FLOAT, "share of generated images found when 1% of photographs are flagged"),
+        ),
+    ),
+    Table(
+        "benchmark_calibration",
+        "Realised against nominal false-positive rate on every source of photographs.",
+        ("detector", "track", "origin", "source", "nominal_fpr"),
+        (
+            DETECTOR,
+            TRACK,
+            Column("origin", STRING, "validation (fold 3 of a corpus) or the benchmark set"),
+            Column("source", STRING, "corpus, or source of photographs within the set"),
+            Column("nominal_fpr", FLOAT, "false-positive rate asked for"),
+            Column("photographs", INT64, "photographs judged", "photographs"),
+            Column("flagged", INT64, "photographs with a p-value at or below the nominal rate", "photographs"),
+            Column("realised_fpr", FLOAT, "share flagged"),
+            Column("realised_low", FLOAT, "lower end of the 95% Clopper-Pearson interval"),
+            Column("realised_high", FLOAT, "upper end of the 95% Clopper-Pearson interval"),
+        ),
+    ),
+)
+
+_HOUSE = (
+    Table(
+        "quarantine",
+        "Everything that did not go on to the next stage, and why. Nothing is lost: in = out + quarantined.",
+        ("stage", "source", "uri", "reason"),
+        (
+            Column("stage", STRING, "stage that could not use it"),
+            Column("source", STRING, "corpus or benchmark set"),
+            Column("uri", STRING, "path below the source"),
+            Column("reason", STRING, "reason code"),
+            Column("detail", STRING, "the reason in words"),
+            PHOTO_ID,
+        ),
+    ),
+    Table(
+        "publications",
+        "What was published last: the catalogue and the report, and the digest of what they show.",
+        ("file",),
+        (
+            Column("file", STRING, "file in the home"),
+            Column("digest", STRING, "digest of the tables it was made from"),
+        ),
+        copied=False,
+    ),
+)
+
+TABLES: dict[str, Table] = {t.name: t for t in (*_CORPUS, *_EXIF, *_TRAINING, *_DETECTION, *_BENCHMARK, *_HOUSE)}

@@ -1,0 +1,148 @@
+"""Work in shards that can be killed: each shard's rows and its quarantine are written together, and never twice.
+
+Cutting a list of contents into shards, skipping finished ones and committing the whole belong here; how a file is
+written belongs to `store.py`, which processes do the work to `compute.py`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import polars as pl
+
+from warehouse.compute import Compute
+from warehouse.home import digest
+from warehouse.schema import TABLES
+from warehouse.store import WHOLE, Shard, Store, shard_bits, shard_of
+
+Item = TypeVar("Item")
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """One thing that does not go on: where it is, why (a code), and why in words."""
+
+    source: str
+    uri: str
+    reason: str
+    detail: str
+    photo_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ShardWork(Generic[Item]):
+    """The items of one shard and the digest of what its rows are made from."""
+
+    shard: str
+    items: tuple[Item, ...]
+    inputs: str
+
+
+def cut_shards(
+    table: str,
+    items: Sequence[Item],
+    sha256: Callable[[Item], str],
+    made_from: Callable[[Item], object],
+    settings: object,
+) -> list[ShardWork[Item]]:
+    """Items by the leading bits of their SHA-256, so that shards do not depend on the order of arrival.
+
+    `made_from` is what the rows of an item depend on, `settings` what all rows do (JSON values): their digest decides
+    whether a finished shard can be used again.
+    """
+    bits = shard_bits(len(items), TABLES[table].shard_rows)
+    buckets: dict[str, list[Item]] = {}
+    for item in sorted(items, key=sha256):
+        buckets.setdefault(shard_of(sha256(item), bits), []).append(item)
+    return [
+        ShardWork(shard, tuple(bucket), digest([settings, [made_from(item) for item in bucket]]))
+        for shard, bucket in sorted(buckets.items())
+    ]
+
+
+def run_shards(
+    store: Store,
+    compute: Compute,
+    table: str,
+    work: Sequence[ShardWork[Item]],
+    function: Callable[[tuple[Item, ...]], tuple[Rows, list[Quarantined]]],
+    *,
+    partition: str = WHOLE,
+    progress: Callable[[int, int], None],
+    again: bool = False,
+) -> tuple[list[Shard], list[Shard]]:
+    """Rows and quarantine of every shard; the caller commits both. Finished ones are taken, but for `again`.
+
+    `function` is importable and gets the items of one shard; `progress` is told items done and items in all.
+    """
+    quarantine = quarantine_partition(table, partition)
+    finished: dict[str, tuple[Shard, Shard]] = {}
+    for unit in () if again else work:
+        rows = store.find_shard(table, partition, unit.shard, unit.inputs)
+        refused = store.find_shard("quarantine", quarantine, unit.shard, unit.inputs)
+        if rows and refused:
+            finished[unit.shard] = rows, refused
+    todo = [unit for unit in work if unit.shard not in finished]
+    total = sum(len(unit.items) for unit in work)
+    done = total - sum(len(unit.items) for unit in todo)
+    progress(done, total)
+    write = partial(_write, store.root, table, partition, function)
+    for unit, shards in zip(todo, compute.map(write, todo), strict=True):
+        finished[unit.shard] = shards
+        done += len(unit.items)
+        progress(done, total)
+    pairs = [finished[unit.shard] for unit in work]
+    return [rows for rows, _ in pairs], [refused for _, refused in pairs]
+
+
+def quarantine_partition(table: str, partition: str = WHOLE) -> str:
+    """Where a stage keeps what it refused: named by its table, and by its partition where it has any."""
+    return table if partition == WHOLE else f"{table}.{partition}"
+
+
+def quarantine_frame(stage: str, refused: Sequence[Quarantined]) -> pl.DataFrame:
+    """Rows of the quarantine table."""
+    rows = [
+        {
+            "stage": stage,
+            "source": q.source,
+            "uri": q.uri,
+            "reason": q.reason,
+            "detail": q.detail,
+            "photo_id": q.photo_id,
+        }
+        for q in refused
+    ]
+    return frame("quarantine", rows)
+
+
+def frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows as a frame with exactly the table's columns and types, also where there are none."""
+    empty = pl.from_arrow(TABLES[table].arrow.empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    return pl.DataFrame(rows, schema=empty.schema, orient="row", strict=True)
+
+
+def _write(
+    root: Path,
+    table: str,
+    partition: str,
+    function: Callable[[tuple[Item, ...]], tuple[Rows, list[Quarantined]]],
+    unit: ShardWork[Item],
+) -> tuple[Shard, Shard]:
+    store = Store(root)
+    rows, refused = function(unit.items)
+    quarantine = store.write_shard(
+        "quarantine",
+        quarantine_frame(table, refused),
+        partition=quarantine_partition(table, partition),
+        shard=unit.shard,
+        inputs=unit.inputs,
+    )
+    return (
+        store.write_shard(table, frame(table, rows), partition=partition, shard=unit.shard, inputs=unit.inputs),
+        quarantine,
+    )

@@ -1,0 +1,223 @@
+"""Tables on disk: immutable Parquet shards and one manifest that says which of them are the table now.
+
+    tables/<table>/v<version>/<partition>/<shard>-<content hash>.parquet
+    tables/<table>/v<version>/<partition>/manifest.json
+
+A shard is written under a temporary name, flushed and renamed; the manifest comes last, by rename. Readers follow
+manifests only, so a run killed at any moment leaves nothing half-visible, and its finished shards are found again by
+the digest of their inputs. What columns there are is in `schema.py`; what a table is made from belongs to the stages.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from warehouse.home import UserError, atomic_path, digest, write_text
+from warehouse.schema import TABLES, Table
+
+WHOLE = "all"
+_INPUTS = b"sdaie.inputs"
+_PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A finished Parquet file of a table: its name in the partition's folder, its rows, the digest of its inputs."""
+
+    file: str
+    rows: int
+    inputs: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What belongs to a partition of a table now, and what it was made from."""
+
+    table: str
+    partition: str
+    shards: tuple[Shard, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def digest(self) -> str:
+        """The identity of the contents: equal rows, equal digest, whatever they were made from."""
+        return digest([self.table, self.partition, [shard.file for shard in self.shards]])
+
+
+def shard_bits(rows: int, shard_rows: int) -> int:
+    """Number of leading bits of a SHA-256 that split `rows` rows into shards of at most about `shard_rows`."""
+    bits = 0
+    while rows > shard_rows << bits:
+        bits += 1
+    return bits
+
+
+def shard_of(sha256: str, bits: int) -> str:
+    """Name of the shard that holds this content: depends on the content alone, not on the order of arrival."""
+    return f"{int(sha256[:8], 16) >> (32 - bits):06d}" if bits else f"{0:06d}"
+
+
+class Store:
+    """The tables of one home.
+
+    Raises UserError for a partition name that is no plain file name, and for a table that is not there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, table: str, partition: str = WHOLE) -> Path:
+        """Where the shards of a partition lie."""
+        if not _PARTITION.fullmatch(partition):
+            raise UserError(f"{partition!r} cannot name a partition: letters, digits, dot, dash and underscore only")
+        return self.root / table / f"v{TABLES[table].version}" / partition
+
+    def partitions(self, table: str) -> list[str]:
+        """Partitions that have been written, sorted."""
+        folder = self.root / table / f"v{TABLES[table].version}"
+        return sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+
+    def find_shard(self, table: str, partition: str, shard: str, inputs: str) -> Shard | None:
+        """The finished shard made from these inputs by this or by an earlier run, if there is one."""
+        for path in sorted(self.folder(table, partition).glob(f"{shard}-*.parquet")):
+            metadata = pq.read_metadata(path)
+            if (metadata.metadata or {}).get(_INPUTS) == inputs.encode():
+                return Shard(path.name, metadata.num_rows, inputs)
+        return None
+
+    def write_shard(
+        self,
+        table: str,
+        rows: pl.DataFrame | pa.Table,
+        *,
+        partition: str = WHOLE,
+        shard: str = "000000",
+        inputs: str = "",
+    ) -> Shard:
+        """Write rows (any order, exactly the table's columns) as one shard, sorted by the table's key.
+
+        Raises ValueError when columns, types or keys are not those of the schema.
+        """
+        definition = TABLES[table]
+        arrow = _conform(definition, rows)
+        folder = self.folder(table, partition)
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"{shard}.parquet"
+        with atomic_path(draft) as temporary:
+            pq.write_table(
+                arrow.replace_schema_metadata({_INPUTS: inputs.encode()}),
+                temporary,
+                compression="zstd",
+                row_group_size=definition.row_group_rows,
+            )
+            with temporary.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        name = f"{shard}-{content}.parquet"
+        draft.replace(folder / name)
+        return Shard(name, arrow.num_rows, inputs)
+
+    def commit(
+        self,
+        table: str,
+        shards: Sequence[Shard],
+        *,
+        partition: str = WHOLE,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Make these shards the table. Files of the table before this one stay for whoever still reads them."""
+        manifest = Manifest(table, partition, tuple(shards), dict(provenance or {}))
+        folder = self.folder(table, partition)
+        before = self.manifest(table, partition)
+        document = {
+            "table": table,
+            "partition": partition,
+            "provenance": manifest.provenance,
+            "shards": [{"file": s.file, "rows": s.rows, "inputs": s.inputs} for s in manifest.shards],
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "manifest.json", json.dumps(document, indent=1, sort_keys=True) + "\n")
+        keep = {s.file for m in (manifest, before) if m for s in m.shards}
+        for path in folder.glob("*.parquet"):
+            if path.name not in keep:
+                path.unlink(missing_ok=True)
+        return manifest
+
+    def write(
+        self,
+        table: str,
+        rows: pl.DataFrame | pa.Table,
+        *,
+        partition: str = WHOLE,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Write and commit a partition that fits one shard."""
+        shard = self.write_shard(table, rows, partition=partition)
+        return self.commit(table, [shard], partition=partition, provenance=provenance)
+
+    def manifest(self, table: str, partition: str = WHOLE) -> Manifest | None:
+        """What the partition is now; None where nothing was written yet."""
+        try:
+            text = (self.folder(table, partition) / "manifest.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        document = json.loads(text)
+        shards = tuple(Shard(s["file"], s["rows"], s["inputs"]) for s in document["shards"])
+        return Manifest(table, partition, shards, document["provenance"])
+
+    def drop(self, table: str, partition: str) -> None:
+        """Take a partition out of the table."""
+        (self.folder(table, partition) / "manifest.json").unlink(missing_ok=True)
+
+    def paths(self, table: str, partitions: Iterable[str] | None = None) -> list[Path]:
+        """The Parquet files of a table, or of some of its partitions, in order."""
+        found = []
+        for partition in self.partitions(table) if partitions is None else partitions:
+            manifest = self.manifest(table, partition)
+            if manifest is not None:
+                found += [self.folder(table, partition) / shard.file for shard in manifest.shards]
+        return found
+
+    def read(
+        self, table: str, partitions: Iterable[str] | None = None, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """A table, or some partitions of it, in memory; without rows where nothing was written."""
+        names = list(columns) if columns is not None else list(TABLES[table].column_names)
+        frames = [pl.read_parquet(path, columns=names) for path in self.paths(table, partitions)]
+        empty = pl.from_arrow(TABLES[table].arrow.empty_table().select(names))
+        assert isinstance(empty, pl.DataFrame)
+        return pl.concat([empty, *frames])
+
+    def digest(self, tables: Mapping[str, Sequence[str] | None]) -> dict[str, str | None]:
+        """Digest of each `table/partition` named (None: all partitions there are); None where one is missing."""
+        digests: dict[str, str | None] = {}
+        for table, partitions in tables.items():
+            for partition in self.partitions(table) if partitions is None else partitions:
+                manifest = self.manifest(table, partition)
+                digests[f"{table}/{partition}"] = manifest.digest if manifest else None
+        return digests
+
+
+def _conform(table: Table, rows: pl.DataFrame | pa.Table) -> pa.Table:
+    arrow = rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows
+    if set(arrow.column_names) != set(table.column_names):
+        difference = sorted(set(arrow.column_names) ^ set(table.column_names))
+        raise ValueError(f"table {table.name}: columns differ from the schema: {', '.join(difference)}")
+    arrow = arrow.select(table.column_names).cast(table.arrow)
+    arrow = arrow.sort_by([(name, "ascending") for name in table.key]) if arrow.num_rows else arrow
+    distinct = arrow.select(list(table.key)).group_by(list(table.key)).aggregate([]).num_rows
+    if distinct != arrow.num_rows:
+        raise ValueError(f"table {table.name}: {arrow.num_rows - distinct} rows repeat a key ({', '.join(table.key)})")
+    return arrow.combine_chunks()
