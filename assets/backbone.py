@@ -6,6 +6,7 @@ comes back.
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from assets.corpus import photos, splits
 from assets.crops import crops
 from assets.exif import exif, simulated_ids
 from assets.stage import Context, Product, stage
+from models.train_config import TrainConfig
 from warehouse.home import UserError, digest
-from warehouse.schema import CATEGORICAL_COLUMNS, RANKED_COLUMNS
+from warehouse.schema import CATEGORICAL_COLUMNS, RANKED_COLUMNS, TAG_LOSS
 from warehouse.shards import frame
 
 TRAIN_PROCESS = "pipelines.train_process"
@@ -40,9 +42,10 @@ def pretext_targets(context: Context) -> Product:
 
 
 def _training(context: Context) -> dict[str, Any]:
+    """The whole configuration, defaults too: a backbone trained by others is another backbone."""
     training = context.registry.training
     steps = {} if training.steps is None else {"steps": training.steps}
-    return {"preset": training.preset, "seed": training.seed, **steps}
+    return asdict(TrainConfig(preset=training.preset, seed=training.seed, **steps))
 
 
 def _folders(role: str, context: Context) -> Iterator[Path]:
@@ -158,6 +161,6 @@ def _curve_rows(identity: str, metrics: dict[str, Any]) -> Iterator[dict[str, An
     for point in metrics["curve"]:
         yield row("loss", point["step"], point["loss"])
         for tag, value in point["losses"].items():
-            yield row(f"loss of {tag}", point["step"], value)
+            yield row(f"{TAG_LOSS}{tag}", point["step"], value)
     for point in metrics["validations"]:
         yield row("validation gain", point["step"], point["score"])

@@ -122,7 +122,7 @@ def benchmark_features(context: Context) -> Product:
         context.store,
         context.single_process,
         "benchmark_features",
-        cut_shards("benchmark_features", pictures, lambda p: p[0], lambda p: p[0], list(files)),
+        cut_shards("benchmark_features", pictures, lambda p: p[0], lambda p: p[0], [context.version, *files]),
         partial(describe_images, files, dataset),
         partition=context.partition,
         progress=context.progress(f"features of {context.partition}"),

@@ -53,7 +53,7 @@ def files(context: Context) -> Product:
         context.store,
         context.compute,
         "files",
-        cut_shards("files", listing, lambda item: _uri_hash(item.uri), _made_from, name),
+        cut_shards("files", listing, lambda item: _uri_hash(item.uri), _made_from, [context.version, name]),
         partial(crawl_files, folder, name),
         partition=name,
         progress=context.progress(f"crawl {name}"),

@@ -27,7 +27,7 @@ def crops(context: Context) -> Product:
     training = context.registry.training
     table = context.store.read("photos", columns=["photo_id", "corpus", "uri", "use"])
     places: list[Place] = table.filter(pl.col("use").str.contains("train")).drop("use").rows()
-    settings = [training.crops, training.seed]
+    settings = [context.version, training.crops, training.seed]
     rows, refused = run_shards(
         context.store,
         context.compute,

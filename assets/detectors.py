@@ -70,7 +70,7 @@ def reference_features(context: Context) -> Product:
         context.store,
         context.single_process,
         "reference_features",
-        cut_shards("reference_features", items, lambda item: item[0], list, list(files)),
+        cut_shards("reference_features", items, lambda item: item[0], list, [context.version, *files]),
         partial(describe_photographs, files, folders),
         progress=context.progress("features of the reference"),
         again=context.force,

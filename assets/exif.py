@@ -49,7 +49,7 @@ def exif_raw(context: Context) -> Product:
     """Read every photograph with exiftool: all tags as JSON, but for the file system's and the private ones."""
     version = exiftool_version()
     places: list[Place] = context.store.read("photos", columns=["photo_id", "corpus", "uri"]).rows()
-    work = cut_shards("exif_raw", places, lambda place: place[0], lambda place: place[0], version)
+    work = cut_shards("exif_raw", places, lambda place: place[0], lambda place: place[0], [context.version, version])
     read = partial(read_exif, corpus_folders(context), version)
     rows, refused = run_shards(
         context.store,

@@ -17,9 +17,7 @@ from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
 from assets.exif import exif, exif_raw
 from assets.stage import Context, Product, stage
-from warehouse.catalogue import build_catalogue
 from warehouse.home import digest
-from warehouse.report import write_report
 from warehouse.shards import frame
 
 PUBLISHED = [
@@ -38,6 +36,8 @@ PUBLISHED = [
 )
 def catalogue(context: Context) -> Product:
     """`catalogue.duckdb`: every result as a table or view with comments, and the ready queries; swapped atomically."""
+    from warehouse.catalogue import build_catalogue
+
     build_catalogue(context.home, context.store)
     row = {"file": context.home.catalogue.name, "digest": digest(catalogue.provenance(context))}
     return Product({"publications": frame("publications", [row])}, {"bytes": context.home.catalogue.stat().st_size})
@@ -53,6 +53,8 @@ def catalogue(context: Context) -> Product:
 )
 def report(context: Context) -> Product:
     """`report.html`: what was read, quarantined, learned and measured, in one self-contained page."""
+    from warehouse.report import write_report
+
     write_report(context.home, {"code_version": version("sdaie"), "champion": CHAMPION})
     row = {"file": context.home.report.name, "digest": digest(report.provenance(context))}
     return Product({"publications": frame("publications", [row])}, {"bytes": context.home.report.stat().st_size})

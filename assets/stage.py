@@ -6,10 +6,11 @@ A stage is a plain function from a `Context` to a `Product`. The same object ser
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,8 @@ _PROGRESS_SECONDS = 5.0
 class Context:
     """What a stage works with: the home, its tables and registry, its partition, and ways to speak and to start.
 
-    `force`: finished shards are not to be taken again.
+    `force`: finished shards are not to be taken again. `version` is the stage's own, and goes into the digest of what
+    its shards are made from.
     """
 
     home: Home
@@ -43,6 +45,7 @@ class Context:
     say: Callable[[str], None] = lambda message: None
     launch: Callable[[str, Mapping[str, Any]], None] | None = None
     force: bool = False
+    version: int = 0
 
     @property
     def store(self) -> Store:
@@ -146,7 +149,7 @@ class Stage:
     def materialise(self, context: Context) -> tuple[Manifest, Mapping[str, int | float | str]]:
         """Run the function and commit its tables, the first one last."""
         provenance = self.provenance(context)
-        product = self.function(context)
+        product = self.function(replace(context, version=self.version))
         store = context.store
         for partition, rows in product.quarantine.items():
             _commit(store, "quarantine", rows, partition, {})
@@ -220,7 +223,8 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         partition = context.partition_key if stage.partitioned else WHOLE
 
         def launch(module: str, extras: Mapping[str, Any]) -> None:
-            client = dg.PipesSubprocessClient()
+            # The process ends when this one does, and has to know which that is.
+            client = dg.PipesSubprocessClient(env={"SDAIE_PARENT_PID": str(os.getpid())})
             client.run(context=context, command=[sys.executable, "-m", module], extras=dict(extras))
 
         force = context.run.tags.get(FORCE_TAG) == "true"

@@ -15,7 +15,7 @@ _STRIP_ROWS = 256
 def complexity(image: npt.NDArray[np.uint8]) -> float:
     """Mean of |SQ3 * Y| of an image (H, W, 3), in units of 0..255 luma, over the pixels with all neighbours.
 
-    Y = .299R + .587G + .114B; SQ3 = [-1 2 -1; 2 -4 2; -1 2 -1] / 4 (detection.md, "D, exactly"). Used as a
+    Y = .299R + .587G + .114B; SQ3 = [-1 2 -1; 2 -4 2; -1 2 -1] / 4 (docs/method.md, section 4). Used as a
     detector's score as it is: higher = busier = more likely generated. The direction is fixed beforehand and
     tells nothing in itself; below .5 AUROC means that the photographs are the busier ones.
 

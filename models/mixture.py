@@ -32,7 +32,7 @@ from models.arrays import pack_arrays, unpack_arrays
 
 Floats = npt.NDArray[np.float64]
 
-# Standardised features are cut off here, in units of their deviation (detection.md, "D, exactly").
+# Standardised features are cut off here, in units of their deviation.
 _CLIP = 8.0
 # A feature whose range is below this share of its size holds rounding errors and nothing else.
 _CONSTANT = 1e-6

@@ -29,7 +29,7 @@ class TrackedImage:
 
 
 def apply_track(image: npt.NDArray[np.uint8], track: str) -> TrackedImage:
-    """Put an image (H, W, 3) through a track (evaluation.md, Tracks).
+    """Put an image (H, W, 3) through a track (docs/method.md, section 6).
 
     `as_shipped` leaves it alone. `format_matched` takes the central 256 x 256 at native resolution through
     JPEG of quality 90 with 4:2:0 chroma; an image smaller than that on a side is not scored, with the reason

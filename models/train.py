@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.allocator import keep_freed_memory
-from models.backbone import PRESETS
 from models.crops import Batch, CropShards, InMemory, Source, Streamed, validation_batches
 from models.pretext import TAGS, TRAINING_FOLDS, VALIDATION_FOLD, PretextHeads, Targets, losses, read_targets
+from models.train_config import TrainConfig
 from models.validation import TagValidation, score, validate
 from models.weights import Header, save_backbone, untrained, write_atomically
 
@@ -55,41 +55,6 @@ class NonFiniteLossError(ArithmeticError):
 
 class TrainingStoppedError(RuntimeError):
     """Training was asked to stop; its checkpoint is kept, and the same job goes on from it."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training run.
-
-    A step takes `batch_photos` photographs of `patches` patches each. The learning rate rises over the first
-    `warmup` share of the run and falls to zero along a cosine. `minutes` ends the run early and shortens
-    the cosine with it; such a run depends on the machine's speed, one without it only on the seed and `threads`.
-    `validation_patches` of each of at most `validation_photos` photographs are judged. Crops of up to
-    `memory_bytes` decoded are kept in memory, more are streamed.
-    """
-
-    preset: str = "compact"
-    steps: int = 1500
-    batch_photos: int = 32
-    patches: int = 4
-    learning_rate: float = 2e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.05
-    seed: int = 0
-    validation_every: int = 150
-    validation_photos: int = 2048
-    validation_patches: int = 16
-    minutes: float | None = None
-    threads: int = 2
-    memory_bytes: int = 2**30
-
-    def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ValueError(f"no preset {self.preset!r}; there are {', '.join(PRESETS)}")
-        if min(self.steps, self.patches, self.validation_every, self.threads) < 1 or self.batch_photos < 2:
-            raise ValueError("steps, patches, validation_every and threads are at least 1, batch_photos 2")
-        if self.minutes is not None and self.minutes <= 0:
-            raise ValueError("minutes is above 0, or None for no limit")
 
 
 @dataclass(frozen=True)

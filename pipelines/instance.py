@@ -1,13 +1,25 @@
-"""The Dagster instance of a home: its folder, its settings, its partitions."""
+"""The Dagster instance of a home: its folder, its settings, its partitions, and what killed runs left in it."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 
 from assets.partitions import synchronise
-from warehouse.home import Home, write_text
+from warehouse.home import Home, UserError, write_text
 
 SETTINGS = Path(__file__).with_name("dagster.yaml")
+COMMAND_TAG = {"sdaie/started_by": "sdaie run"}
+"""Runs with this tag are of the command line: they live no longer than the process that holds the home's lock."""
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def prepare(home: Home) -> Path:
@@ -23,3 +35,23 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     instance = dg.DagsterInstance.from_config(str(prepare(home)))
     synchronise(home, instance)
     return instance
+
+
+@contextmanager
+def only_run(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The instance, for the one `sdaie run` of the home at a time; runs that were killed are ended first.
+
+    Raises UserError where another process runs in this home.
+    """
+    home.path.mkdir(parents=True, exist_ok=True)
+    with (home.path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another `sdaie run` is at work in {home.path}: wait for it, or stop it") from None
+        with open_instance(home) as instance:
+            for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=COMMAND_TAG)):
+                instance.report_run_failed(run, "its process was killed")
+                # A killed step keeps its place in its pool, where the next one would wait for it for ever.
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            yield instance

@@ -13,7 +13,7 @@ from assets.chain import STAGES
 from assets.partitions import partition_keys
 from assets.stage import FORCE_TAG, Context, Stage
 from pipelines.definitions import build_definitions
-from pipelines.instance import open_instance
+from pipelines.instance import COMMAND_TAG, only_run
 from warehouse.home import Home, UserError
 from warehouse.registry import read_registry
 from warehouse.store import WHOLE
@@ -33,7 +33,7 @@ def run(home: Home, say: Say, *, group: str | None = None, force: bool = False) 
     if not force and all(stage.is_current(context) for stage, context in _work(home, stages)):
         return False
     definitions = build_definitions()
-    with open_instance(home) as instance:
+    with only_run(home) as instance:
         job = definitions.resolve_implicit_global_asset_job_def()
         for partitioned, members in groupby(stages, key=lambda stage: stage.partitioned):
             wave = list(members)
@@ -74,7 +74,7 @@ def _execute(
         instance=instance,
         asset_selection=[dg.AssetKey(stage.name) for stage in stages],
         partition_key=partition,
-        tags={FORCE_TAG: "true"} if force else None,
+        tags=COMMAND_TAG | ({FORCE_TAG: "true"} if force else {}),
         raise_on_error=False,
     )
     if result.success:

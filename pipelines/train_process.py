@@ -18,13 +18,17 @@ from typing import Any
 from dagster_pipes import open_dagster_pipes
 
 PR_SET_PDEATHSIG = 1
+PARENT_VARIABLE = "SDAIE_PARENT_PID"
 STOPPED = 143
 """Exit status after SIGTERM, as the shell counts it: 128 + 15."""
 
 
 def end_with_parent() -> None:
-    """Have the kernel send SIGTERM when the parent dies, so that a killed run leaves no orphan (Linux only)."""
-    parent = os.getppid()
+    """Have the kernel send SIGTERM when the parent dies, so that a killed run leaves no orphan (Linux only).
+
+    The parent names itself in PARENT_VARIABLE: it may be dead before this process has come as far as asking for it.
+    """
+    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         # The parent may have died before the request took effect.

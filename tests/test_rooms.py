@@ -18,7 +18,7 @@ FORBIDDEN = {
     "models": {"dagster", "dagster_pipes", "polars", "duckdb"},
     "warehouse": {"dagster", "dagster_pipes", "torch", "sklearn"},
 }
-HEAVY = {"torch", "sklearn", "matplotlib", "scipy"}
+HEAVY = {"duckdb", "matplotlib", "scipy", "sklearn", "torch"}
 MODULES = sorted(path for room in MAY_IMPORT for path in (ROOT / room).glob("*.py"))
 
 

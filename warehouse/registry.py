@@ -41,7 +41,7 @@ class Dataset(_Section):
 
 
 class Training(_Section):
-    """How the backbone is trained: size, budget in steps (None: the preset's own), seed, crops of each photograph."""
+    """How the backbone is trained: size, steps (None: the default), seed, crops of each photograph."""
 
     preset: Literal["compact", "full"] = "compact"
     steps: int | None = Field(None, ge=1)

@@ -65,23 +65,7 @@ def leaderboard(reader: Reader, champion: str | None) -> dict[str, Any]:
             }
         boards.append(board)
     boards.sort(key=lambda board: (board["dataset"], board["track"] != HEADLINE, board["track"]))
-    perturbed = (
-        f"FROM perturbations\nWHERE detector = {literal(champion or '')} AND track = '{HEADLINE}'\n"
-        "ORDER BY dataset, perturbation <> 'none', perturbation"
-    )
-    robustness = reader.table(
-        perturbed,
-        {
-            "data set": plain("dataset"),
-            "perturbation": plain("perturbation"),
-            "AUROC": interval(*_AUROC),
-            "change": lambda row: cell(row["change"], plots.signed(row["change"])),
-            "right on photographs": plain("accuracy_real"),
-            "right on generated": plain("accuracy_fake"),
-        },
-    )
-    several = len({row[1].text for row in robustness.rows}) > 1
-    return {"boards": boards, "robustness": robustness if several else None, "champion": champion}
+    return {"boards": boards, "champion": champion}
 
 
 def calibration(reader: Reader, champion: str | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from warehouse import report_plots as plots
 from warehouse.report_plots import Dot, Line, cell
 from warehouse.report_tables import HEADLINE, Plot, Reader, Table, literal, plain, share
+from warehouse.schema import TAG_LOSS
 
 
 def read(reader: Reader) -> dict[str, Any]:
@@ -97,7 +98,8 @@ def learned(reader: Reader) -> dict[str, Any]:
         "plots": shown,
         "tags": len([row for row in rows if row["value"] is not None]),
         "above": len([row for row in rows if row["learned"]]),
-        "lines": lines,
+        "lines": [line for line in lines if not line.title.startswith(TAG_LOSS)],
+        "tag_lines": [line for line in lines if line.title.startswith(TAG_LOSS)],
         "lines_sql": curve,
     }
 

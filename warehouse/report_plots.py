@@ -32,12 +32,6 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     return f"{score(value)} [{score(low, 2)}, {score(high, 2)}]"
 
 
-def signed(value: float | None) -> str:
-    """A difference: `+.031`."""
-    text = score(value)
-    return f"+{text}" if value is not None and value > 0 and float(f"{value:.3f}") else text
-
-
 def percent(value: float | None, digits: int = 0) -> str:
     """A share in percent: `42%`."""
     return NOTHING if value is None else f"{100 * value:.{digits}f}%"

@@ -82,6 +82,9 @@ DETECTOR_ID = Column("detector_id", STRING, "identity of the fitted detector: di
 FOLD = Column("fold", INT8, "fold of the group: 0-2 train and fit, 3 validates, 4 calibrates")
 GROUP = Column("group", STRING, "what is held out together (a photographer, a repository)")
 
+TAG_LOSS = "loss of "
+"""How the series of `training_curve` that are of one tag begin."""
+
 RANKED_COLUMNS = (
     Column("f_number", FLOAT, "aperture: focal length over pupil diameter", "f/N", 0x829D),
     Column("exposure_time_s", FLOAT, "exposure time", "s", 0x829A),
@@ -273,7 +276,7 @@ _TRAINING = (
         ("backbone", "series", "step"),
         (
             BACKBONE,
-            Column("series", STRING, "what was measured"),
+            Column("series", STRING, f"loss, {TAG_LOSS}<tag>, or validation gain over knowing nothing"),
             Column("step", INT64, "training step", "steps"),
             Column("value", FLOAT, "its value"),
         ),

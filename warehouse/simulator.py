@@ -136,7 +136,7 @@ def simulate_corpus(
     folder: Path,
     *,
     photographs: int = 480,
-    groups: int = 20,
+    groups: int = 40,
     seed: int = 0,
     progress: Progress | None = None,
     workers: int = 2,
@@ -156,8 +156,12 @@ def simulate_corpus(
     pictures = [entry(index, f"IMG_{index // groups + 1:04d}.jpg") for index in range(photographs)]
     _render_all(pictures, progress, workers)
     _render_all([entry(photographs, "IMG_9998_copy.jpg", keep=0.4)], None, workers=1)
-    _write(pictures[0].path.with_name("IMG_9999.jpg"), b"")
-    _write(folder / "notes.txt", b"Simulated photographs: rendered, not taken.\n")
+    for path, content in (
+        (pictures[0].path.with_name("IMG_9999.jpg"), b""),
+        (folder / "notes.txt", b"Simulated photographs: rendered, not taken.\n"),
+    ):
+        if not path.exists():
+            _write(path, content)
 
 
 def simulate_benchmark(

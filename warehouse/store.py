@@ -11,6 +11,7 @@ the digest of their inputs. What columns there are is in `schema.py`; what a tab
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from warehouse.home import UserError, atomic_path, digest, write_text
 from warehouse.schema import TABLES, Table
 
 WHOLE = "all"
+_UNUSED_SECONDS = 24 * 3600.0
 _INPUTS = b"sdaie.inputs"
 _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
@@ -137,7 +139,11 @@ class Store:
         partition: str = WHOLE,
         provenance: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Make these shards the table. Files of the table before this one stay for whoever still reads them."""
+        """Make these shards the table; its files that are in no use for a day are removed.
+
+        Files of the table before this one stay for whoever still reads them, and young ones for whoever is about to
+        commit them: another run, or this one after a kill.
+        """
         manifest = Manifest(table, partition, tuple(shards), dict(provenance or {}))
         folder = self.folder(table, partition)
         before = self.manifest(table, partition)
@@ -151,7 +157,7 @@ class Store:
         write_text(folder / "manifest.json", json.dumps(document, indent=1, sort_keys=True) + "\n")
         keep = {s.file for m in (manifest, before) if m for s in m.shards}
         for path in folder.glob("*.parquet"):
-            if path.name not in keep:
+            if path.name not in keep and time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
                 path.unlink(missing_ok=True)
         return manifest
 

@@ -174,7 +174,6 @@ def test_scores_are_written_alike(value: float | None, text: str) -> None:
 def test_intervals_differences_and_shares_are_written_alike() -> None:
     assert plots.interval(0.743, 0.7, 0.78) == ".743 [.70, .78]"
     assert plots.interval(0.743, None, None) == ".743"
-    assert (plots.signed(0.031), plots.signed(-0.031), plots.signed(0.0)) == ("+.031", "−.031", ".000")
     assert plots.percent_interval(0.048, 0.031, 0.07) == "4.8% [3.1, 7.0]"
     assert plots.count(1234567) == "1\u202f234\u202f567"
 

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import polars as pl
@@ -42,11 +43,15 @@ def test_readers_see_what_the_manifest_names_and_nothing_else(store: Store) -> N
     assert store.read("splits")["group"].to_list() == ["a"]
 
 
-def test_files_of_the_table_before_stay_and_older_ones_go(store: Store) -> None:
+def test_files_of_the_table_before_stay_and_so_do_young_ones(store: Store) -> None:
     for group in "abc":
         store.write("splits", splits(group))
+    assert len(list(store.folder("splits").glob("*.parquet"))) == 3
+    for path in store.folder("splits").glob("*.parquet"):
+        os.utime(path, (0, 0))
+    store.write("splits", splits("d"))
     assert len(list(store.folder("splits").glob("*.parquet"))) == 2
-    assert store.read("splits")["group"].to_list() == ["c"]
+    assert store.read("splits")["group"].to_list() == ["d"]
 
 
 def test_a_finished_shard_is_found_by_its_inputs_only(store: Store) -> None:

@@ -1,0 +1,90 @@
+"""A run killed at any moment and run again ends in the tables of an undisturbed run."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Sdaie
+from tests.end_to_end.test_chain import tables
+from warehouse.home import Home
+
+pytestmark = pytest.mark.slow
+
+KILLS = 12
+
+
+def test_killed_runs_end_in_the_tables_of_an_undisturbed_one(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
+    home = Home(tmp_path / "home")
+    shutil.copytree(finished.simulated, home.simulated)
+    shutil.copy(finished.registry, home.registry)
+    program = [str(Path(sys.executable).with_name("sdaie")), "--home", str(home.path), "run"]
+    moments = random.Random(0)
+    killed = 0
+    for _ in range(KILLS):
+        process = subprocess.Popen(
+            program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            process.wait(moments.uniform(1.5, 9.0))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed >= KILLS / 2
+    said = sdaie(home.path, "run")
+    assert said.returncode == 0, said.stderr
+    assert tables(home) == tables(finished)
+    assert home.report.read_bytes() == finished.report.read_bytes()
+    assert (home.champion.read_bytes()) == finished.champion.read_bytes()
+
+
+def test_a_killed_command_leaves_no_process_behind(finished: Home, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    shutil.copytree(finished.path, home.path)
+    home.registry.write_text(finished.registry.read_text().replace("steps = 12", "steps = 100000"))
+    program = [str(Path(sys.executable).with_name("sdaie")), "--home", str(home.path), "run", "--only", "training"]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not trainers(home) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert trainers(home)
+    process.kill()
+    process.wait()
+    while trainers(home) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not trainers(home)
+
+
+def trainers(home: Home) -> list[str]:
+    """Processes that train for this home."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"pipelines.train_process" in words and str(home.path).encode() in environment:
+            found.append(folder.name)
+    return found
+
+
+def test_two_runs_of_one_home_do_not_meet(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
+    home = Home(tmp_path / "home")
+    shutil.copytree(finished.path, home.path)
+    program = [str(Path(sys.executable).with_name("sdaie")), "--home", str(home.path), "run", "--force"]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(5)
+        second = sdaie(home.path, "run", "--force")
+        assert second.returncode == 1
+        assert "another `sdaie run` is at work" in second.stderr
+    finally:
+        assert process.wait(300) == 0
+    assert tables(home) == tables(finished)

@@ -1,0 +1,102 @@
+"""The Dagster UI as people use it: `sdaie ui` and `dagster dev`, seen in a real browser."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from warehouse.home import Home
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+READY_SECONDS = 90
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(words: list[str], port: int, environment: dict[str, str], cwd: Path) -> Iterator[str]:
+    """A web server started by a command; afterwards nothing of it is left."""
+    process = subprocess.Popen(
+        words, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/server_info", timeout=2).close()
+                break
+            except OSError:
+                assert process.poll() is None, "the server ended"
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.5)
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def browser_page() -> Iterator[Page]:
+    if not CHROMIUM.exists():
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        try:
+            yield browser.new_page(viewport={"width": 1600, "height": 1000})
+        finally:
+            browser.close()
+
+
+def clean_environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key not in ("SDAIE_HOME", "DAGSTER_HOME")}
+
+
+def test_sdaie_ui_shows_the_home(finished: Home, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    shutil.copytree(finished.path, home.path)
+    port = free_port()
+    program = str(Path(sys.executable).with_name("sdaie"))
+    words = [program, "--home", str(home.path), "ui", "--port", str(port)]
+    with served(words, port, clean_environment(), tmp_path) as url, browser_page() as page:
+        page.goto(f"{url}/assets/benchmark_metrics")
+        expect(page.get_by_text("average precision, generated = positive").first).to_be_visible(timeout=60_000)
+        page.goto(f"{url}/assets/files?view=partitions")
+        expect(page.get_by_text("simulated").first).to_be_visible(timeout=60_000)
+        page.goto(f"{url}/asset-groups")
+        expect(page.get_by_text("one_class").or_(page.get_by_text("champion")).first).to_be_visible(timeout=60_000)
+        page.goto(f"{url}/runs")
+        expect(page.get_by_text("Success").first).to_be_visible(timeout=60_000)
+
+
+def test_dagster_dev_loads_the_workspace_without_dagster_home(tmp_path: Path) -> None:
+    port = free_port()
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    words = [dagster, "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+    environment = clean_environment() | {"SDAIE_HOME": str(tmp_path / "home")}
+    with served(words, port, environment, tmp_path) as url, browser_page() as page:
+        page.goto(f"{url}/asset-groups")
+        expect(page.get_by_text("exif_raw").first).to_be_visible(timeout=60_000)
