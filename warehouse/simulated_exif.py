@@ -1,8 +1,8 @@
 """EXIF of simulated pictures: settings written into IFD0 and ExifIFD as camera makers do, flaws included.
 
 Here belongs what stands in the file beside the pixels. Life's flaws are part of it: tags left out, F-number
-0/0 of manual lenses, ISO 65535, metering 0, an unknown 35 mm equivalent, padded strings. They only hide values;
-no tag that is written lies about the picture. The settings themselves come from `cameras`.
+0/0 of manual lenses, ISO 65535, metering 0, an unknown 35 mm equivalent, padded strings; and wrong ones: an aperture
+that contradicts the F-number, a focal length of 0, a clock never set. The settings themselves come from `cameras`.
 """
 
 from __future__ import annotations
@@ -77,6 +77,14 @@ def camera_exif(rng: np.random.Generator, body: Body, settings: Settings, height
             tags[tag] = flaw
             if tag == 0x829D:
                 tags.pop(0x9202, None)
+    wrong: dict[int, object] = {
+        0x9202: _rational(round(2 * float(np.log2(settings.f_number)), 4) + 2),
+        0x920A: IFDRational(0, 1),
+        0x9003: "0000:00:00 00:00:00",
+    }
+    for tag, value in wrong.items():
+        if tag in tags and rng.random() < 0.01:
+            tags[tag] = value
     exif.get_ifd(_EXIF_IFD).update(tags)
     return exif.tobytes()
 

@@ -302,7 +302,7 @@ def test_settings_can_be_ranked_on_unseen_photographers_from_residuals(corpus: P
     accuracy = {}
     for name in ("ISO", "ExposureTime", "FNumber", "FocalLength", "BrightnessValue"):
         raw = [row.get(f"ExifIFD:{name}", "undef") for row in rows]
-        known = np.array([value not in ("undef", 65535) for value in raw])
+        known = np.array([value not in ("undef", 65535) and (name == "BrightnessValue" or value != 0) for value in raw])
         y = np.array([float(value) if ok else 0.0 for value, ok in zip(raw, known, strict=True)])
         y[known] = y[known] if name == "BrightnessValue" else np.log2(y[known])
         model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 4, 9)))
