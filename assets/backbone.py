@@ -68,10 +68,12 @@ def backbone(context: Context) -> Product:
         raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
     targets = context.store.read("pretext_targets")
     cut = context.store.read("crops", columns=["photo_id"]).unique()
-    trained_on = targets.filter(pl.col("fold") < 3).join(cut, on="photo_id", how="semi")
-    if trained_on["group"].n_unique() < 2:
+    seen = targets.join(cut, on="photo_id", how="semi")
+    trained_on, judged_on = seen.filter(pl.col("fold") < 3), seen.filter(pl.col("fold") == 3)
+    if trained_on["group"].n_unique() < 2 or judged_on.is_empty():
         raise UserError(
-            "training needs photographs of at least 5 groups with use `train`: register more with `sdaie corpus add`"
+            f"training needs photographs of at least 5 groups, so that whole groups can be held out; there are "
+            f"{seen['group'].n_unique()}: register more with `sdaie corpus add`, or name a --group column"
         )
     provenance = backbone.provenance(context)
     identity = digest(provenance)

@@ -30,7 +30,7 @@ def _listing(context: Context) -> list[Listed]:
 
 
 def _made_from(listed: Listed) -> list[Any]:
-    return [printable(listed.uri), listed.group, listed.size, listed.modified_ns]
+    return [printable(listed.uri), printable(listed.group), listed.size, listed.modified_ns]
 
 
 def _files_settings(context: Context) -> object:
@@ -73,7 +73,7 @@ def crawl_files(folder: Path, corpus: str, items: tuple[Listed, ...]) -> tuple[R
     refused: list[Quarantined] = []
     for item in items:
         row: dict[str, Any] = dict.fromkeys(("photo_id", "format", "width", "height"))
-        row |= {"corpus": corpus, "uri": printable(item.uri), "modified_ns": item.modified_ns, "group": item.group}
+        row |= {"corpus": corpus, "uri": printable(item.uri), "modified_ns": item.modified_ns, "group": printable(item.group)}
         try:
             if row["uri"] != item.uri:
                 raise RefusedError("name_not_utf8", "the file's name is not valid UTF-8")
@@ -87,9 +87,9 @@ def crawl_files(folder: Path, corpus: str, items: tuple[Listed, ...]) -> tuple[R
     return rows, refused
 
 
-def printable(uri: str) -> str:
-    """The uri as a table can hold it: bytes that are no UTF-8 are written as escapes."""
-    return uri.encode("utf-8", "backslashreplace").decode()
+def printable(name: str) -> str:
+    """A name as a table can hold it: bytes that are no UTF-8 are written as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _uri_hash(uri: str) -> str:

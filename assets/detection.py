@@ -92,7 +92,9 @@ def detect(champion: Champion, files: Iterable[Path]) -> Iterator[Verdict]:
     for file in files:
         sha256 = None
         try:
-            data = read_bytes(file.parent, file.name)
+            # A link that a person names is followed; only a source's own links may not lead out of it.
+            target = file.resolve()
+            data = read_bytes(target.parent, target.name)
             sha256 = hashlib.sha256(data).hexdigest()
             facts = look(data)
             image = decode_rgb(data)

@@ -225,7 +225,9 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         def launch(module: str, extras: Mapping[str, Any]) -> None:
             # The process ends when this one does, and has to know which that is.
             client = dg.PipesSubprocessClient(env={"SDAIE_PARENT_PID": str(os.getpid())})
-            client.run(context=context, command=[sys.executable, "-m", module], extras=dict(extras))
+            ended = client.run(context=context, command=[sys.executable, "-m", module], extras=dict(extras))
+            for message in ended.get_custom_messages():
+                raise UserError(message["error"])
 
         force = context.run.tags.get(FORCE_TAG) == "true"
         work = Context(Home.find(), partition, context.log.info, launch, force)

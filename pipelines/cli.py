@@ -115,18 +115,19 @@ def detect(home: Home, files: Sequence[Path], as_json: bool) -> None:
 
     champion = load_champion(home)
     failed = False
-    width = max(len(str(file)) for file in files)
+    width = max(len(click.format_filename(file)) for file in files)
     if not as_json:
         click.echo(f"{'file':{width}}  {'verdict':11}  {'p-value':>7}  {'score':>9}  reason")
     for verdict in verdicts(champion, files):
         failed |= verdict.failed
         if as_json:
             fields = {key: value for key, value in asdict(verdict).items() if key != "failed"}
-            click.echo(json.dumps(fields, ensure_ascii=False))
+            click.echo(json.dumps(fields))
         else:
             p_value = "" if verdict.p_value is None else f"{verdict.p_value:.4f}"
             score = "" if verdict.score is None else f"{verdict.score:.2f}"
-            line = f"{verdict.file:{width}}  {verdict.verdict:11}  {p_value:>7}  {score:>9}  {verdict.reason or ''}"
+            name = click.format_filename(verdict.file)
+            line = f"{name:{width}}  {verdict.verdict:11}  {p_value:>7}  {score:>9}  {verdict.reason or ''}"
             click.echo(line.rstrip())
     if not as_json:
         click.echo(f"detector {champion.name}; calibration {champion.calibration}")

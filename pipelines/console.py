@@ -5,12 +5,14 @@ import sys
 
 import dagster as dg
 
+_DAGSTERS_OWN = ("[pipes]", "Dependencies for step")
+
 
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         meta = getattr(record, "dagster_meta", {})
         said = str(meta.get("orig_message"))
-        if meta.get("dagster_event") is None and not said.startswith("[pipes]"):
+        if meta.get("dagster_event") is None and not said.startswith(_DAGSTERS_OWN):
             print(f"  {meta.get('step_key') or 'sdaie'}: {said}", file=sys.stderr, flush=True)
 
 

@@ -62,7 +62,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, on_sigterm)
     end_with_parent()
     # torch takes seconds to import: the guard is set before.
-    from models.train import TrainingStoppedError, run_job
+    from models.train import NonFiniteLossError, TrainingStoppedError, run_job
 
     with open_dagster_pipes() as pipes:
 
@@ -74,6 +74,9 @@ def main() -> None:
         except TrainingStoppedError as stopped:
             pipes.log.warning(str(stopped))
             sys.exit(STOPPED)
+        except (ValueError, NonFiniteLossError) as error:
+            # What a person can mend: the asset fails with this sentence instead of an exit code.
+            pipes.report_custom_message({"error": str(error)})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from warehouse.home import UserError
-from warehouse.sources import file_column, list_source, read_table
+from warehouse.sources import file_column, read_table, walk
 
 REAL = "real"
 LABEL_FOLDERS = {"0_real": 0, "1_fake": 1}
@@ -49,13 +49,13 @@ def list_images(source: Path) -> list[Listing]:
 
 
 def _folder(root: Path) -> Iterator[Listing]:
-    for listed in list_source(root, corpus="benchmark"):
-        parts = listed.uri.split("/")
+    for uri in sorted(walk(root)):
+        parts = uri.split("/")
         label = next((LABEL_FOLDERS[part] for part in parts[1:-1] if part in LABEL_FOLDERS), None)
         if label is None:
             continue
         generator = _generator(parts[0])
-        yield Listing(listed.uri, label, generator if label else REAL, generator, generator if label else None)
+        yield Listing(uri, label, generator if label else REAL, generator, generator if label else None)
 
 
 @cache

@@ -40,7 +40,7 @@ class Listed:
     """
 
     uri: str
-    group: str | None
+    group: str
     size: int | None
     modified_ns: int | None
 
@@ -94,7 +94,7 @@ def list_source(source: Path, *, corpus: str, group: str | None = None) -> list[
     if source.is_dir():
         if group is not None:
             raise UserError(f"{source} is a folder: a group column needs a table of files")
-        return [_look(source, uri, _folder_group(corpus, uri)) for uri in sorted(set(_walk(source)))]
+        return [_look(source, uri, _folder_group(corpus, uri)) for uri in sorted(walk(source))]
     if not source.is_file():
         raise UserError(f"{source}: no such file or folder")
     table = read_table(source)
@@ -144,7 +144,8 @@ def look(data: bytes) -> Facts:
     return Facts(hashlib.sha256(data).hexdigest(), kind, width, height, len(data), str(software) if software else None)
 
 
-def _walk(root: Path) -> Iterator[str]:
+def walk(root: Path) -> Iterator[str]:
+    """Paths of all files below a folder, relative to it, in no order; linked folders are not followed."""
     folders = [root]
     while folders:
         with os.scandir(folders.pop()) as entries:

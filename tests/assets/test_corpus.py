@@ -1,0 +1,86 @@
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from assets.corpus import FOLDS, crawl_files, files, photos, splits
+from assets.stage import Context
+from warehouse.home import Home
+from warehouse.registry import Corpus, add_corpus
+from warehouse.sources import list_source
+
+RNG = np.random.default_rng(0)
+
+
+def picture() -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def fill(folder: Path, sizes: dict[str, int]) -> None:
+    for group, size in sizes.items():
+        (folder / group).mkdir(parents=True, exist_ok=True)
+        for number in range(size):
+            path = folder / group / f"{number}.png"
+            if not path.exists():
+                path.write_bytes(picture())
+
+
+def run(home: Home) -> pl.DataFrame:
+    for name in ("a", "b"):
+        files.materialise(Context(home, name))
+    photos.materialise(Context(home))
+    splits.materialise(Context(home))
+    return Context(home).store.read("splits")
+
+
+def test_folds_are_even_in_every_corpus_and_groups_never_move(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    fill(tmp_path / "a", {f"g{n}": 1 + n % 4 for n in range(20)})
+    fill(tmp_path / "b", {f"h{n}": 1 for n in range(10)})
+    for name in ("a", "b"):
+        add_corpus(home, name, Corpus(source=str(tmp_path / name)))
+    before = run(home)
+    sizes = (
+        before.with_columns(corpus=pl.col("group").str.head(1)).group_by("corpus", "fold").agg(pl.col("photos").sum())
+    )
+    for corpus, total in (("a", 50), ("b", 10)):
+        own = sizes.filter(pl.col("corpus") == corpus)["photos"].to_list()
+        assert (len(own), sum(own)) == (FOLDS, total)
+        assert max(own) - min(own) <= 1
+    fill(tmp_path / "a", {"g0": 9, "new": 3})
+    after = run(home)
+    assert set(before.select("group", "fold").rows()) < set(after.select("group", "fold").rows())
+    assert set(after["group"]) - set(before["group"]) == {"a/new"}
+
+
+def test_the_same_bytes_are_one_photograph_of_the_corpus_registered_first(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    fill(tmp_path / "b", {"x": 2})
+    fill(tmp_path / "a", {"y": 1})
+    same = (tmp_path / "b" / "x" / "0.png").read_bytes()
+    (tmp_path / "a" / "y" / "copy.png").write_bytes(same)
+    (tmp_path / "a" / "y" / "again.png").write_bytes(same)
+    add_corpus(home, "b", Corpus(source=str(tmp_path / "b"), use=["train"]))
+    add_corpus(home, "a", Corpus(source=str(tmp_path / "a"), use=["reference"]))
+    run(home)
+    table = Context(home).store.read("photos").filter(pl.col("places") > 1)
+    assert table.select("corpus", "uri", "use", "places").rows() == [("b", "x/0.png", "reference+train", 3)]
+
+
+def test_a_name_that_is_no_utf8_is_quarantined_and_counted(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(picture())
+    (tmp_path / "good.png").write_bytes(picture())
+    listed = list_source(tmp_path, corpus="c")
+    rows, refused = crawl_files(tmp_path, "c", tuple(listed))
+    assert sorted((row["uri"], row["state"]) for row in rows) == [
+        ("caf\\udce9.png", "quarantined"),
+        ("good.png", "photo"),
+    ]
+    assert [(q.uri, q.reason) for q in refused] == [("caf\\udce9.png", "name_not_utf8")]
+    for row in rows:
+        row["group"].encode()

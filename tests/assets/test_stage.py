@@ -1,0 +1,142 @@
+"""The machinery that all stages share, with stages of a few lines and real tables, instances and processes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from assets.stage import FORCE_TAG, Context, Product, Stage, stage, to_asset
+from models.pretext import CATEGORICAL, RANKED
+from pipelines.instance import prepare
+from warehouse.home import Home, UserError
+from warehouse.shards import frame
+from warehouse.store import Store
+
+SETTINGS = {"group": "a"}
+CALLS: list[str] = []
+
+
+@stage(group="corpus", tables=["splits"], settings=lambda context: [SETTINGS["group"], (1, 2)])
+def first(context: Context) -> Product:
+    """Writes one group."""
+    CALLS.append("first")
+    return Product({"splits": frame("splits", [{"group": SETTINGS["group"], "fold": 0, "photos": 1}])}, {"groups": 1})
+
+
+@stage(group="corpus", tables=["champions"], upstream=[first], files=lambda context: [context.home.champion])
+def second(context: Context) -> Product:
+    """Writes a file beside its table."""
+    CALLS.append("second")
+    context.home.champion.write_text("{}")
+    return Product({"champions": frame("champions", [{"detector": "x", "detector_id": "y"}])})
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("SDAIE_HOME", str(tmp_path))
+    monkeypatch.setitem(SETTINGS, "group", "a")
+    CALLS.clear()
+    return Home(tmp_path)
+
+
+def materialise(home: Home, *stages: Stage, force: bool = False) -> dg.ExecuteInProcessResult:
+    with dg.DagsterInstance.from_config(str(prepare(home))) as instance:
+        return dg.materialize(
+            [to_asset(each) for each in stages],
+            instance=instance,
+            tags={FORCE_TAG: "true"} if force else None,
+            raise_on_error=False,
+        )
+
+
+def test_a_stage_is_current_until_what_it_is_made_from_changes(home: Home) -> None:
+    context = Context(home)
+    assert not first.is_current(context)
+    first.materialise(context)
+    assert first.is_current(context)
+    SETTINGS["group"] = "b"
+    assert not first.is_current(context)
+
+
+def test_a_stage_without_its_upstream_says_what_is_missing(home: Home) -> None:
+    with pytest.raises(UserError, match="second needs first, which has not run yet"):
+        second.materialise(Context(home))
+
+
+def test_equal_rows_upstream_leave_what_stands_on_them_current(home: Home) -> None:
+    context = Context(home)
+    first.materialise(context)
+    second.materialise(context)
+    first.materialise(context)
+    assert second.is_current(context)
+    SETTINGS["group"] = "b"
+    first.materialise(context)
+    assert not second.is_current(context)
+
+
+def test_a_stage_whose_file_is_gone_is_not_current(home: Home) -> None:
+    context = Context(home)
+    first.materialise(context)
+    second.materialise(context)
+    home.champion.unlink()
+    assert not second.is_current(context)
+
+
+def test_materialising_a_current_asset_does_nothing_unless_forced(home: Home) -> None:
+    assert materialise(home, first, second).success
+    assert materialise(home, first, second).success
+    assert CALLS == ["first", "second"]
+    assert materialise(home, first, second, force=True).success
+    assert CALLS == ["first", "second"] * 2
+
+
+def test_an_asset_shows_rows_columns_versions_and_numbers(home: Home) -> None:
+    result = materialise(home, first)
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert metadata["dagster/row_count"].value == 1
+    assert metadata["groups"].value == 1
+    assert "| a |" in str(metadata["preview"].value)
+    schema: Any = metadata["dagster/column_schema"].value
+    assert [column.name for column in schema.columns] == ["group", "fold", "photos"]
+    manifest = Store(home.tables).manifest("splits")
+    assert manifest is not None
+    assert event.materialization.tags is not None
+    assert event.materialization.tags["dagster/data_version"] == manifest.digest
+
+
+def test_a_users_mistake_fails_the_asset_with_its_sentence(home: Home) -> None:
+    (event,) = materialise(home, second).filter_events(lambda event: event.is_step_failure)
+    failure = event.step_failure_data.user_failure_data
+    assert failure is not None
+    assert failure.description == "second needs first, which has not run yet"
+
+
+@pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::DeprecationWarning")
+def test_what_the_training_process_cannot_do_fails_the_asset_with_its_sentence(home: Home) -> None:
+    targets = home.path / "targets.parquet"
+    columns: dict[str, pa.Array] = {
+        "photo_id": pa.array(["p"]),
+        "group": pa.array(["g"]),
+        "fold": pa.array([0], pa.int8()),
+        **{tag: pa.array(["x"]) for tag in CATEGORICAL},
+        **{tag: pa.array([1.0]) for tag in RANKED},
+    }
+    pq.write_table(pa.table(columns), targets)
+
+    @stage(group="training", tables=["splits"])
+    def trains(context: Context) -> Product:
+        """Starts the training process without a single crop."""
+        assert context.launch is not None
+        job = {"config": {}, "crop_shards": [], "targets": str(targets), "out": str(home.path / "out")}
+        context.launch("pipelines.train_process", json.loads(json.dumps(job)))
+        raise AssertionError("the process had nothing to train on")
+
+    (event,) = materialise(home, trains).filter_events(lambda event: event.is_step_failure)
+    failure = event.step_failure_data.user_failure_data
+    assert failure is not None
+    assert "crop" in str(failure.description)
