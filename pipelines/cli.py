@@ -23,19 +23,28 @@ def _say(message: str) -> None:
     click.echo(message, err=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
+def _choose_home(context: click.Context, option: click.Parameter, value: Path | None) -> None:
+    if value is not None or context.obj is None:
+        context.obj = Home.find(value)
+        # Processes that Dagster starts find the same home.
+        os.environ["SDAIE_HOME"] = str(context.obj.path)
+
+
+# Taken before the command and after it: people type both.
+home_option = click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
+    callback=_choose_home,
+    expose_value=False,
     help="Folder of this archive's tables, weights and report (else SDAIE_HOME, else data/ beside workspace.yaml).",
 )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@home_option
 @click.version_option(package_name="sdaie")
-@click.pass_context
-def cli(context: click.Context, home: Path | None) -> None:
+def cli() -> None:
     """Tell camera photographs from AI-generated images by what cameras do."""
-    context.obj = Home.find(home)
-    # Processes that Dagster starts find the same home.
-    os.environ["SDAIE_HOME"] = str(context.obj.path)
 
 
 @cli.group()
@@ -44,6 +53,7 @@ def corpus() -> None:
 
 
 @corpus.command("add")
+@home_option
 @click.argument("name")
 @click.argument("source")
 @click.option("--group", help="Column of the table whose values are held out together, such as the photographer.")
@@ -71,6 +81,7 @@ def benchmark() -> None:
 
 
 @benchmark.command("add")
+@home_option
 @click.argument("name")
 @click.argument("source")
 @click.pass_obj
@@ -90,6 +101,7 @@ def benchmark_add(home: Home, name: str, source: str) -> None:
 
 
 @cli.command()
+@home_option
 @click.option("--only", "group", type=click.Choice(GROUPS), help="Run the stages of one group.")
 @click.option("--force", is_flag=True, help="Make everything anew though it is current.")
 @click.pass_obj
@@ -105,6 +117,7 @@ def run(home: Home, group: str | None, force: bool) -> None:
 
 
 @cli.command()
+@home_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
@@ -136,6 +149,7 @@ def detect(home: Home, files: Sequence[Path], as_json: bool) -> None:
 
 
 @cli.command()
+@home_option
 @click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @click.pass_obj
@@ -154,6 +168,7 @@ def query(home: Home, query: str | None, form: str) -> None:
 
 
 @cli.command()
+@home_option
 @click.pass_obj
 def demo(home: Home) -> None:
     """Render a simulated corpus and benchmark, run the whole chain on them, and show the leaderboard."""
@@ -163,6 +178,7 @@ def demo(home: Home) -> None:
 
 
 @cli.command()
+@home_option
 @click.option("--port", default=3000, show_default=True, help="Port on the loopback address.")
 @click.pass_obj
 def ui(home: Home, port: int) -> None:
