@@ -73,7 +73,12 @@ def crawl_files(folder: Path, corpus: str, items: tuple[Listed, ...]) -> tuple[R
     refused: list[Quarantined] = []
     for item in items:
         row: dict[str, Any] = dict.fromkeys(("photo_id", "format", "width", "height"))
-        row |= {"corpus": corpus, "uri": printable(item.uri), "modified_ns": item.modified_ns, "group": printable(item.group)}
+        row |= {
+            "corpus": corpus,
+            "uri": printable(item.uri),
+            "modified_ns": item.modified_ns,
+            "group": printable(item.group),
+        }
         try:
             if row["uri"] != item.uri:
                 raise RefusedError("name_not_utf8", "the file's name is not valid UTF-8")

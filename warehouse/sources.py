@@ -132,7 +132,7 @@ def look(data: bytes) -> Facts:
         # Odd headers and huge pictures are for the decoding stages to decide about.
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             kind, (width, height) = image.format or "", image.size
-            software = image.getexif().get(ExifTags.Base.Software)
+            software = _software(image)
     except UnidentifiedImageError:
         raise RefusedError("not_an_image", "no image format known to Pillow") from None
     except Image.DecompressionBombError as error:
@@ -141,7 +141,15 @@ def look(data: bytes) -> Facts:
         raise RefusedError("broken_header", f"{type(error).__name__}: {error}"[:200]) from None
     if kind not in PHOTOGRAPH_FORMATS:
         raise RefusedError("not_a_photograph_format", f"{kind} files do not come from cameras")
-    return Facts(hashlib.sha256(data).hexdigest(), kind, width, height, len(data), str(software) if software else None)
+    return Facts(hashlib.sha256(data).hexdigest(), kind, width, height, len(data), software)
+
+
+def _software(image: Image.Image) -> str | None:
+    try:
+        software = image.getexif().get(ExifTags.Base.Software)
+    except Exception:  # broken EXIF makes Pillow raise nearly anything, and no picture worse
+        return None
+    return str(software) if software else None
 
 
 def walk(root: Path) -> Iterator[str]:

@@ -90,6 +90,14 @@ def test_the_format_is_told_by_content_not_by_name(tmp_path: Path, kind: str, na
     assert facts.software == "camera 1.0"
 
 
+def test_a_photograph_with_broken_exif_is_a_photograph(tmp_path: Path) -> None:
+    data = picture(software="camera 1.0").replace(b"Exif\0\0MM\0*", b"Exif\0\0MM\x13*")
+    assert b"MM\x13*" in data
+    (tmp_path / "x.jpg").write_bytes(data)
+    facts = look(read_bytes(tmp_path, "x.jpg"))
+    assert (facts.format, facts.software) == ("JPEG", None)
+
+
 def test_what_is_no_photograph_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "note.jpg").write_text("dear diary")
