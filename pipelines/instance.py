@@ -11,6 +11,13 @@ from assets.partitions import synchronise
 from warehouse.home import Home, UserError, write_text
 
 SETTINGS = Path(__file__).with_name("dagster.yaml")
+# A command speaks on its own terminal. Copying that into log files takes two processes a step, and they answer Ctrl-C
+# with tracebacks.
+_NO_COPIES = """
+compute_logs:
+  module: dagster.core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
 COMMAND_TAG = {"sdaie/started_by": "sdaie run"}
 """Runs with this tag are of the command line: they live no longer than the process that holds the home's lock."""
 
@@ -49,7 +56,10 @@ def only_run(home: Home) -> Iterator[dg.DagsterInstance]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another `sdaie run` is at work in {home.path}: wait for it, or stop it") from None
-        with open_instance(home) as instance:
+        settings = (prepare(home) / "dagster.yaml").read_text(encoding="utf-8")
+        write_text(home.dagster / "command.yaml", settings + ("" if "compute_logs:" in settings else _NO_COPIES))
+        with dg.DagsterInstance.from_config(str(home.dagster), "command.yaml") as instance:
+            synchronise(home, instance)
             for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=COMMAND_TAG)):
                 instance.report_run_failed(run, "its process was killed")
                 # A killed step keeps its place in its pool, where the next one would wait for it for ever.

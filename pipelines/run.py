@@ -83,8 +83,9 @@ def _execute(
         failure = event.step_failure_data
         if failure.user_failure_data is not None:
             raise UserError(f"{event.step_key}: {failure.user_failure_data.description}")
-        message = (failure.error.cause or failure.error).message if failure.error else "failed"
-        raise UserError(
-            f"{event.step_key}: {message.strip().splitlines()[0]} (`sdaie ui`, run {result.run_id}, has all)"
-        )
+        error = failure.error and (failure.error.cause or failure.error)
+        if error and error.cls_name == "DagsterExecutionInterruptedError":
+            raise KeyboardInterrupt
+        first = error.message.strip().splitlines()[0] if error else "failed"
+        raise UserError(f"{event.step_key}: {first} (all of it: `sdaie ui`, run {result.run_id})")
     raise UserError(f"run {result.run_id} failed: see it with `sdaie ui`")

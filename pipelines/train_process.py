@@ -56,10 +56,12 @@ def main() -> None:
     """Run the job in Pipes' extras: `{"config", "crop_shards", "targets", "out"}`, see `models.train.run_job`."""
     stop = threading.Event()
 
-    def on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+    def on_signal(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    signal.signal(signal.SIGTERM, on_sigterm)
+    # Ctrl-C on a terminal reaches this process as well as its parent.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, on_signal)
     end_with_parent()
     # torch takes seconds to import: the guard is set before.
     from models.train import NonFiniteLossError, TrainingStoppedError, run_job
