@@ -26,10 +26,9 @@ def run(home: Home, say: Say, *, group: str | None = None, force: bool = False) 
 
     With `group` only the stages of that group. Raises UserError with the reason of the first stage that failed.
     """
-    registry = read_registry(home)
-    if not registry.corpora:
+    if not read_registry(home).corpora:
         raise UserError(f"nothing is registered in {home.path}: `sdaie corpus add NAME SOURCE` first, or `make demo`")
-    stages = [stage for stage in STAGES if group in (None, stage.group) and (registry.datasets or not _judges(stage))]
+    stages = [stage for stage in STAGES if group in (None, stage.group)]
     if not force and all(stage.is_current(context) for stage, context in _work(home, stages)):
         return False
     definitions = build_definitions()
@@ -45,11 +44,6 @@ def run(home: Home, say: Say, *, group: str | None = None, force: bool = False) 
                     say(f"{', '.join(stage.name for stage in todo)}{where}")
                     _execute(job, instance, todo, partition if partitioned else None, force)
     return True
-
-
-def _judges(stage: Stage) -> bool:
-    """Whether a stage is partitioned by benchmark sets, of which there may be none."""
-    return stage.partitioned == "benchmark"
 
 
 def _work(home: Home, stages: list[Stage]) -> Iterator[tuple[Stage, Context]]:

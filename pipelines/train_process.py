@@ -19,6 +19,7 @@ from dagster_pipes import open_dagster_pipes
 
 PR_SET_PDEATHSIG = 1
 PARENT_VARIABLE = "SDAIE_PARENT_PID"
+"""Set by `assets/stage.py`, which starts this process and may not import it."""
 STOPPED = 143
 """Exit status after SIGTERM, as the shell counts it: 128 + 15."""
 
