@@ -68,16 +68,16 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_so_without_a_traceback(finished: Hom
     home.registry.write_text(finished.registry.read_text().replace("steps = 12", "steps = 100000"))
     program = [str(Path(sys.executable).with_name("sdaie")), "--home", str(home.path), "run", "--only", "training"]
     for said in ("step 1 of", "goes on from the checkpoint"):
-        process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, start_new_session=True)
-        assert process.stderr is not None
         lines: list[str] = []
-        while not any(said in line for line in lines):
-            lines.append(process.stderr.readline())
-            assert process.poll() is None, lines
-        # A terminal sends it to the whole group.
-        os.killpg(process.pid, signal.SIGINT)
-        lines += process.stderr.readlines()
-        assert process.wait(60) == 130
+        with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+            assert process.stderr is not None
+            while not any(said in line for line in lines):
+                lines.append(process.stderr.readline())
+                assert process.poll() is None, lines
+            # A terminal sends it to the whole group.
+            os.killpg(process.pid, signal.SIGINT)
+            lines += process.stderr.readlines()
+        assert process.returncode == 130
         assert lines[-1] == "sdaie: stopped; run it again to go on\n"
         assert not any("Traceback" in line for line in lines)
         assert list(home.backbones.glob("*/checkpoint.pt"))
