@@ -6,7 +6,6 @@ What belongs here: that one format. What does not: what the arrays mean.
 import io
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,13 +38,3 @@ def unpack_arrays(content: bytes) -> dict[str, Array]:
     """Read the bytes of an `.npz` file into arrays by name; raises `ValueError` where objects are pickled."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays to a file of exactly this name."""
-    path.write_bytes(pack_arrays(arrays))
-
-
-def read_arrays(path: Path) -> dict[str, Array]:
-    """Read what `write_arrays` has written."""
-    return unpack_arrays(path.read_bytes())

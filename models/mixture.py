@@ -16,7 +16,6 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -197,15 +196,6 @@ class Mixture:
             precisions=arrays["precisions"],
             rest=arrays["rest"],
         )
-
-    def save(self, path: Path) -> None:
-        """Write the mixture to an `.npz` file of exactly this name."""
-        path.write_bytes(self.to_bytes())
-
-    @classmethod
-    def load(cls, path: Path) -> "Mixture":
-        """Read what `save` has written."""
-        return cls.from_bytes(path.read_bytes())
 
 
 def fit_mixture(features: npt.ArrayLike, config: MixtureConfig) -> Mixture:

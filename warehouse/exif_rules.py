@@ -128,13 +128,7 @@ CODES = (
     Code("metering_mode", "ExifIFD:MeteringMode", 0x9207, {0: None} | _METERING | {255: "other"}),
     Code("exposure_mode", "ExifIFD:ExposureMode", 0xA402, _labels(0, "auto manual bracket"), "other"),
     Code("white_balance", "ExifIFD:WhiteBalance", 0xA403, _labels(0, "auto manual")),
-    Code(
-        "scene_capture_type",
-        "ExifIFD:SceneCaptureType",
-        0xA406,
-        _labels(0, "standard landscape portrait night"),
-        "other",
-    ),
+    Code("scene_capture_type", "ExifIFD:SceneCaptureType", 0xA406, _SCENES, "other"),
     Code("exposure_program", "ExifIFD:ExposureProgram", 0x8822, {0: None} | _PROGRAMS),
     Code("light_source", "ExifIFD:LightSource", 0x9208, {0: None} | _LIGHT),
 )

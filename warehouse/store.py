@@ -206,15 +206,6 @@ class Store:
         assert isinstance(empty, pl.DataFrame)
         return pl.concat([empty, *frames])
 
-    def digest(self, tables: Mapping[str, Sequence[str] | None]) -> dict[str, str | None]:
-        """Digest of each `table/partition` named (None: all partitions there are); None where one is missing."""
-        digests: dict[str, str | None] = {}
-        for table, partitions in tables.items():
-            for partition in self.partitions(table) if partitions is None else partitions:
-                manifest = self.manifest(table, partition)
-                digests[f"{table}/{partition}"] = manifest.digest if manifest else None
-        return digests
-
 
 def _conform(table: Table, rows: pl.DataFrame | pa.Table) -> pa.Table:
     arrow = rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows
