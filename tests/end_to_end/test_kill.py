@@ -37,7 +37,7 @@ def test_killed_runs_end_in_the_tables_of_an_undisturbed_one(finished: Home, tmp
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             killed += 1
-    assert killed >= KILLS / 2
+    assert killed >= 3  # a fast machine is done before the last of them
     said = sdaie(home.path, "run")
     assert said.returncode == 0, said.stderr
     assert tables(home) == tables(finished)
@@ -100,12 +100,13 @@ def test_two_runs_of_one_home_do_not_meet(finished: Home, tmp_path: Path, sdaie:
     home = Home(tmp_path / "home")
     shutil.copytree(finished.path, home.path)
     program = [str(Path(sys.executable).with_name("sdaie")), "--home", str(home.path), "run", "--force"]
-    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(5)
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as first:
+        assert first.stderr is not None
+        # It speaks for the first time when it has the home to itself.
+        assert first.stderr.readline() == "files [simulated]\n"
         second = sdaie(home.path, "run", "--force")
         assert second.returncode == 1
         assert "another `sdaie run` is at work" in second.stderr
-    finally:
-        assert process.wait(300) == 0
+        first.communicate(timeout=300)
+    assert first.returncode == 0
     assert tables(home) == tables(finished)
