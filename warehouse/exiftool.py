@@ -165,13 +165,14 @@ class _Process(exiftool.ExifTool):  # type: ignore[misc]  # pyexiftool publishes
         read = {out: bytearray(), err: bytearray()}
         answers: list[tuple[bytes, bytes]] = []
         deadline = time.monotonic() + self._limits.answer_s
+        too_much = f"exiftool printed more than {self._limits.answer_bytes} bytes"
         with selectors.DefaultSelector() as selector:
             for source in read:
                 selector.register(source, selectors.EVENT_READ)
             selector.register(sink, selectors.EVENT_WRITE)
             while len(answers) < len(commands):
                 if max(map(len, read.values())) > self._limits.answer_bytes:
-                    return answers, f"exiftool printed more than {self._limits.answer_bytes} bytes"
+                    return answers, too_much
                 if time.monotonic() > deadline:
                     return answers, f"exiftool gave no answer within {self._limits.answer_s:g} s"
                 if not read.keys() & selector.get_map().keys():
@@ -195,6 +196,8 @@ class _Process(exiftool.ExifTool):  # type: ignore[misc]  # pyexiftool publishes
                     places = read[out].find(ready), read[err].find(end)
                     if min(places) < 0:
                         break
+                    if max(places) > self._limits.answer_bytes:  # it came whole, in one go
+                        return answers, too_much
                     answers.append((bytes(read[out][: places[0]]), bytes(read[err][: places[1]])))
                     del read[out][: places[0] + len(ready)], read[err][: places[1] + len(end)]
                     deadline = time.monotonic() + self._limits.answer_s
