@@ -16,13 +16,14 @@ from assets.corpus import photos, splits
 from assets.crops import crops
 from assets.exif import exif, simulated_ids
 from assets.stage import Context, Product, stage
-from models.train_config import TrainConfig
-from warehouse.home import UserError, digest
-from warehouse.schema import CATEGORICAL_COLUMNS, RANKED_COLUMNS, TAG_LOSS
+from models.train_config import train_config
+from warehouse.home import Home, UserError, digest
+from warehouse.schema import CATEGORICAL_COLUMNS, RANKED_COLUMNS, TAG_ACCURACY, TAG_LOSS
 from warehouse.shards import frame
 
 TRAIN_PROCESS = "pipelines.train_process"
 TRAINED, UNTRAINED = "trained", "untrained"
+"""Roles of the backbones: the one in use, trained here or imported, and its companion."""
 WEIGHTS, METRICS = "backbone.safetensors", "metrics.json"
 
 
@@ -41,11 +42,39 @@ def pretext_targets(context: Context) -> Product:
     return Product({"pretext_targets": targets}, labelled)
 
 
+def _imported(context: Context) -> str | None:
+    """Identity of the imported backbone in use; None where one is trained."""
+    chosen = context.registry.training.backbone
+    return None if chosen == TRAINED else chosen
+
+
 def _training(context: Context) -> dict[str, Any]:
     """The whole configuration, defaults too: a backbone trained by others is another backbone."""
+    imported = _imported(context)
+    if imported is not None:
+        return {"imported": imported}
     training = context.registry.training
     steps = {} if training.steps is None else {"steps": training.steps}
-    return asdict(TrainConfig(preset=training.preset, seed=training.seed, **steps))
+    preset = {} if training.preset is None else {"preset": training.preset}
+    return asdict(train_config(training.schedule, seed=training.seed, **preset, **steps))
+
+
+def _preset(context: Context) -> str:
+    """Size of the backbone in use."""
+    imported = _imported(context)
+    if imported is None:
+        return str(_training(context)["preset"])
+    from models.weights import read_header
+
+    return read_header(imported_weights(context.home, imported)).preset
+
+
+def imported_weights(home: Home, identity: str) -> Path:
+    """Weights of an imported backbone; UserError where the home does not have it."""
+    path = home.backbones / identity / WEIGHTS
+    if not path.exists():
+        raise UserError(f"backbone {identity} is not in {home.path}: `sdaie backbone list` says which are")
+    return path
 
 
 def _folders(role: str, context: Context) -> Iterator[Path]:
@@ -63,7 +92,16 @@ def _folders(role: str, context: Context) -> Iterator[Path]:
     table_partition=TRAINED,
 )
 def backbone(context: Context) -> Product:
-    """Train the backbone on residuals of scrambled patches to classify 7 tags and to rank 7, in its own process."""
+    """Train the backbone on residuals of scrambled patches to classify 7 tags and to rank 7, in its own process.
+
+    Where an imported backbone is in use, nothing is trained.
+    """
+    imported = _imported(context)
+    if imported is not None:
+        row = _backbone_row(TRAINED, imported, context.home.backbones / imported)
+        empty = {table: frame(table, []) for table in ("pretext_metrics", "training_curve")}
+        unknown = {"steps": None, "photographs": None, "groups": None, "simulated_only": False}
+        return Product({"backbones": frame("backbones", [row | unknown]), **empty}, {"imported": imported})
     if context.launch is None:
         raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
     targets = context.store.read("pretext_targets")
@@ -109,19 +147,18 @@ def backbone(context: Context) -> Product:
 @stage(
     group="training",
     tables=["backbones"],
-    settings=lambda context: {"preset": context.registry.training.preset, "seed": context.registry.training.seed},
+    settings=lambda context: {"preset": _preset(context), "seed": context.registry.training.seed},
     kinds=["torch", "safetensors"],
     files=lambda context: _folders(UNTRAINED, context),
     table_partition=UNTRAINED,
 )
 def untrained_backbone(context: Context) -> Product:
-    """The same network with random weights: what it scores is what the pretext task has to beat."""
+    """The network of the backbone in use with random weights: what it scores is what the pretext task has to beat."""
     from models.weights import save_untrained
 
-    training = context.registry.training
     identity = digest(["untrained", untrained_backbone.provenance(context)])
     folder = context.home.backbones / identity
-    save_untrained(folder / WEIGHTS, training.preset, training.seed)
+    save_untrained(folder / WEIGHTS, _preset(context), context.registry.training.seed)
     row = {"steps": 0, "photographs": 0, "groups": 0, "simulated_only": False}
     return Product({"backbones": frame("backbones", [row | _backbone_row(UNTRAINED, identity, folder)])})
 
@@ -132,6 +169,7 @@ def _backbone_row(role: str, identity: str, folder: Path) -> dict[str, Any]:
     loaded = load_backbone(folder / WEIGHTS)
     return {
         "role": role,
+        "origin": loaded.header.origin,
         "backbone": identity,
         "preset": loaded.header.preset,
         "parameters": sum(p.numel() for p in loaded.backbone.parameters() if p.requires_grad),
@@ -141,6 +179,7 @@ def _backbone_row(role: str, identity: str, folder: Path) -> dict[str, Any]:
 
 def _tag_row(identity: str, tag: str, validation: dict[str, Any]) -> dict[str, Any]:
     low, high = validation.get("interval") or (None, None)
+    within_low, within_high = validation.get("within_group_interval") or (None, None)
     return {
         "backbone": identity,
         "tag": tag,
@@ -153,6 +192,9 @@ def _tag_row(identity: str, tag: str, validation: dict[str, Any]) -> dict[str, A
         "baseline": validation["baseline"],
         "tie_rate": validation.get("tie_rate"),
         "within_groups": validation.get("within_group_accuracy"),
+        "within_low": within_low,
+        "within_high": within_high,
+        "within_pairs": validation.get("within_group_pairs"),
     }
 
 
@@ -166,3 +208,6 @@ def _curve_rows(identity: str, metrics: dict[str, Any]) -> Iterator[dict[str, An
             yield row(f"{TAG_LOSS}{tag}", point["step"], value)
     for point in metrics["validations"]:
         yield row("validation gain", point["step"], point["score"])
+        for tag, values in point["tags"].items():
+            if values["accuracy"] is not None:
+                yield row(f"{TAG_ACCURACY}{tag}", point["step"], values["accuracy"])

@@ -90,20 +90,26 @@ class Attention(nn.Module):
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.head_dim = config.heads, config.head_dim
         inner = config.heads * config.head_dim
         self.norm = nn.LayerNorm(config.dimension)
         self.qkv = nn.Linear(config.dimension, 3 * inner, bias=False)
         self.out = nn.Linear(inner, config.dimension)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the update (B, N, D) of tokens (B, N, D)."""
-        query, key, value = (
-            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm(tokens)).chunk(3, dim=2)
-        )
+    def forward(self, tokens: Tensor, asking: int | None = None) -> Tensor:
+        """Return the update of tokens (B, N, D): of all, or of the first `asking`, which attend to all alike."""
+        normed = self.norm(tokens)
+        query_weight, other_weights = self.qkv.weight.tensor_split([self.heads * self.head_dim])
+        query = self._by_head(F.linear(normed[:, :asking], query_weight))
+        key, value = (self._by_head(part) for part in F.linear(normed, other_weights).chunk(2, dim=2))
         mixed = F.scaled_dot_product_attention(query, key, value)
         update: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return update
+
+    def _by_head(self, vectors: Tensor) -> Tensor:
+        """(B, N, heads x size) as (B, heads, N, size)."""
+        count, length, _ = vectors.shape
+        return vectors.reshape(count, length, self.heads, self.head_dim).transpose(1, 2)
 
 
 class TransformerLayer(nn.Module):
@@ -119,9 +125,9 @@ class TransformerLayer(nn.Module):
             nn.Linear(config.mlp_dim, config.dimension),
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map tokens (B, N, D) to tokens (B, N, D)."""
-        tokens = tokens + self.attention(tokens)
+    def forward(self, tokens: Tensor, asking: int | None = None) -> Tensor:
+        """Map tokens (B, N, D) to tokens (B, N, D), or to the first `asking` of them."""
+        tokens = tokens[:, :asking] + self.attention(tokens, asking)
         update: Tensor = self.mlp(tokens)
         return tokens + update
 
@@ -146,8 +152,8 @@ class Backbone(nn.Module):
 
     def taps(self, patches: Tensor) -> Taps:
         """Stage outputs and covariance vectors of single patches (P, 3, 64, 64), values in [0, 1]."""
-        maps = ((patches - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        maps = self.stem(maps)
+        # The division by the standard deviation is in the stem's kernels; its zero padding stands for the mean.
+        maps = self.stem((patches - self.mean).contiguous(memory_format=torch.channels_last), self.std)
         maps = F.hardtanh(self.stem_norm(maps), -STEM_LIMIT, STEM_LIMIT)
         outputs = []
         for stage in self.stages:
@@ -164,6 +170,15 @@ class Backbone(nn.Module):
         """Tokens (B, N, D) of the covariance vectors (B, N, D) of each image's patches."""
         tokens: Tensor = self.transformer(vectors)
         return tokens
+
+    def image_features(self, patches: Tensor) -> Tensor:
+        """Token 0 (B, D) of patches (B, N, 3, 64, 64), values in [0, 1]: the last layer computes no other token."""
+        tokens = self.covariances(patches.flatten(0, 1)).reshape(*patches.shape[:2], -1)
+        *layers, last = self.transformer
+        for layer in layers:
+            tokens = layer(tokens)
+        features: Tensor = last(tokens, 1)[:, 0]
+        return features
 
     def forward(self, patches: Tensor) -> Tensor:
         """Tokens (B, N, D) of patches (B, N, 3, 64, 64), values in [0, 1]; `[:, 0]` is the image feature."""

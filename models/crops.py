@@ -1,17 +1,18 @@
-"""Patches for training, streamed from the shards of stored crops.
+"""Patches for training, from the shards of stored crops.
 
-Here belong reading the Parquet shards, decoding, shuffling and cutting patches. What is learned from them is in
-`pretext`, the loop in `train`; how crops are cut from photographs is not the models' business.
+Here belong reading the Parquet shards, decoding, the order of photographs, and cutting patches. What is learned from
+them is in `pretext`, the loop in `train`; how crops are cut from photographs is in `cutting`.
 """
 
 from __future__ import annotations
 
 import io
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,8 +24,8 @@ from models.backbone import PATCH
 
 Crop = NDArray[np.uint8]
 
-SHUFFLE_BUFFER = 1024
-"""Decoded crops held for shuffling when the shards do not fit into memory: 200 MB."""
+PREFETCHED = 3
+"""Batches cut ahead of the network."""
 
 CROP_BYTES = 256 * 256 * 3
 
@@ -43,7 +44,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Unit:
-    """A row group of a shard: which of its rows are of wanted photographs, and their target rows."""
+    """A row group of a shard: which of its rows are of wanted photographs, and their target rows.
+
+    A photograph belongs to one unit; crops of it in a later row group are not used.
+    """
 
     path: Path
     row_group: int
@@ -51,12 +55,12 @@ class _Unit:
     rows: NDArray[np.int64]
 
 
-def cut(crop: Crop, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Cut `count` patches (count, 64, 64, 3) at random places of a crop (H, W, 3)."""
+def cut_at(crop: Crop, places: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Cut patches (n, 64, 64, 3) of a crop (H, W, 3) at places (n, 2) in [0, 1): shares of where they may begin."""
     windows = sliding_window_view(crop, (PATCH, PATCH), axis=(0, 1))
-    tops = rng.integers(windows.shape[0], size=count)
-    lefts = rng.integers(windows.shape[1], size=count)
-    return windows[tops, lefts].transpose(0, 2, 3, 1)
+    tops, lefts = (places * windows.shape[:2]).astype(np.int64).T
+    patches: NDArray[np.uint8] = windows[tops, lefts].transpose(0, 2, 3, 1)
+    return patches
 
 
 def _decode(png: bytes, name: str) -> Crop:
@@ -79,6 +83,7 @@ class CropShards:
 
     def __init__(self, paths: Sequence[Path], photos: Mapping[str, int]) -> None:
         self.units: list[_Unit] = []
+        taken: set[str] = set()
         for path in sorted(paths):
             parquet = pq.ParquetFile(path)
             absent = {"photo_id", "png"} - set(parquet.schema_arrow.names)
@@ -86,14 +91,14 @@ class CropShards:
                 raise CropsError(f"{path.name}: no column {', '.join(sorted(absent))}; cut the crops again")
             for group in range(parquet.num_row_groups):
                 ids = parquet.read_row_group(group, columns=["photo_id"])["photo_id"].to_pylist()
-                found = [(i, photos[photo]) for i, photo in enumerate(ids) if photo in photos]
+                found = [(i, photos[photo]) for i, photo in enumerate(ids) if photo in photos and photo not in taken]
+                taken.update(ids)
                 if found:
                     positions, rows = np.array(found, dtype=np.int64).T
                     self.units.append(_Unit(path, group, positions, rows))
         if not self.units:
             raise CropsError("no crop of any wanted photograph in the shards; cut the crops first")
         self.rows = np.unique(np.concatenate([unit.rows for unit in self.units]))
-        self.count = sum(len(unit.rows) for unit in self.units)
 
     def read(self, unit: _Unit, chosen: NDArray[np.int64]) -> list[Crop]:
         """Decode the chosen crops of a unit, as indices into its positions."""
@@ -103,109 +108,120 @@ class CropShards:
             for position in unit.positions[chosen]
         ]
 
-    def fit(self, budget: int) -> bool:
-        """Whether all wanted crops fit into a budget of bytes, decoded."""
-        return self.count * CROP_BYTES <= budget
+
+@dataclass(frozen=True)
+class _Window:
+    """Units that are decoded together, and the order in which their photographs come."""
+
+    units: tuple[int, ...]
+    rows: NDArray[np.int64]
 
 
-class Source(Protocol):
-    """Where training takes its batches from."""
+class TrainingBatches:
+    """The batches of training: batch k depends on the seed, on k and on the shards alone, whatever came before.
 
-    def batch(self, size: int, patches: int) -> Batch:
-        """Return the next batch of `size` photographs, `patches` each."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` needs to go on from here."""
-        ...
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
-        ...
-
-
-class InMemory:
-    """All crops decoded once; every epoch goes through all photographs in seeded order, one random crop each.
-
-    Restoring continues with exactly the batches that would have come.
+    Each epoch goes through all photographs once, one random crop each, `patches` patches of it. Where all crops fit
+    into the memory, decoded, an epoch is one shuffled window; where they do not, row groups are shuffled, and
+    photographs within windows of half the memory, so that the next one is decoded meanwhile. Batches are cut ahead by
+    threads. `part` of `parts` takes its share of each batch; all parts together take the batch that one would take.
     """
 
-    def __init__(self, shards: CropShards, seed: int, threads: int = 2) -> None:
-        self._rng = np.random.default_rng(seed)
-        self.rows = shards.rows
-        self._crops: dict[int, list[Crop]] = {int(row): [] for row in shards.rows}
-        with ThreadPoolExecutor(threads) as pool:
-            decoded = pool.map(lambda unit: shards.read(unit, np.arange(len(unit.rows))), shards.units)
-            for unit, crops in zip(shards.units, decoded, strict=True):
-                for row, crop in zip(unit.rows, crops, strict=True):
-                    self._crops[int(row)].append(crop)
-        self._queue: list[int] = []
+    def __init__(
+        self, shards: CropShards, seed: int, size: int, patches: int, memory_bytes: int, part: int = 0, parts: int = 1
+    ) -> None:
+        self._shards, self._seed, self._size, self._patches = shards, seed, size, patches
+        self._part = slice(part * size // parts, (part + 1) * size // parts)
+        crops = [len(unit.rows) for unit in shards.units]
+        whole = sum(crops) * CROP_BYTES <= memory_bytes
+        self._window_crops = sum(crops) if whole else max(1, memory_bytes // 2 // CROP_BYTES)
+        self._epochs: dict[int, list[_Window]] = {}
+        self._decoded: dict[tuple[int, ...], Future[dict[int, list[Crop]]]] = {}
+        self._decoders, self._cutter = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self.waited_seconds = 0.0
 
-    def batch(self, size: int, patches: int) -> Batch:
-        """Return the next batch; a photograph comes again only in the next epoch."""
-        rows: list[int] = []
-        while len(rows) < size:
-            if not self._queue:
-                self._queue = self._rng.permutation(self.rows).tolist()
-            rows.append(self._queue.pop())
-        crops = [self._crops[row][self._rng.integers(len(self._crops[row]))] for row in rows]
-        return Batch(np.stack([cut(crop, patches, self._rng) for crop in crops]), np.array(rows))
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """Batches from the given step on, without end; `waited_seconds` counts what the caller has to wait."""
+        ahead: deque[Future[Batch]] = deque()
+        try:
+            while True:
+                while len(ahead) <= PREFETCHED:
+                    ahead.append(self._cutter.submit(self.batch, step))
+                    step += 1
+                started = time.perf_counter()
+                batch = ahead.popleft().result()
+                self.waited_seconds += time.perf_counter() - started
+                yield batch
+        finally:
+            for future in ahead:
+                future.cancel()
 
-    def state(self) -> dict[str, Any]:
-        """Return the generator's state and what is left of the epoch."""
-        return {"generator": self._rng.bit_generator.state, "queue": list(self._queue)}
+    def batch(self, step: int) -> Batch:
+        """This part of batch `step`."""
+        rng = np.random.default_rng([self._seed, 1, step])
+        which, places = rng.random(self._size), rng.random((self._size, self._patches, 2))
+        cuts, rows = [], []
+        for place in range(self._size)[self._part]:
+            row, crops = self._photograph(step * self._size + place)
+            crop = crops[int(which[place] * len(crops))]
+            cuts.append(cut_at(crop, places[place]))
+            rows.append(row)
+        return Batch(np.stack(cuts), np.array(rows))
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
-        self._rng.bit_generator.state = state["generator"]
-        self._queue = list(state["queue"])
+    def _photograph(self, position: int) -> tuple[int, list[Crop]]:
+        """Row and crops of the photograph at a position of the endless order."""
+        epoch, place = divmod(position, len(self._shards.rows))
+        windows = self._epoch(epoch)
+        for number, window in enumerate(windows):
+            if place < len(window.rows):
+                row = int(window.rows[place])
+                following = windows[number + 1] if number + 1 < len(windows) else self._epoch(epoch + 1)[0]
+                return row, self._crops(window, following)[row]
+            place -= len(window.rows)
+        raise AssertionError("a photograph belongs to one window")
 
+    def _epoch(self, epoch: int) -> list[_Window]:
+        """The windows of an epoch: which photographs come in which order is decided here alone."""
+        if epoch not in self._epochs:
+            rng = np.random.default_rng([self._seed, 0, epoch])
+            windows: list[list[int]] = [[]]
+            room = self._window_crops
+            for unit in rng.permutation(len(self._shards.units)).tolist():
+                crops = len(self._shards.units[unit].rows)
+                if windows[-1] and crops > room:
+                    windows.append([])
+                    room = self._window_crops
+                windows[-1].append(unit)
+                room -= crops
+            self._epochs = {key: value for key, value in self._epochs.items() if key >= epoch - 1}
+            self._epochs[epoch] = [self._shuffled(units, rng) for units in windows]
+        return self._epochs[epoch]
 
-class Streamed:
-    """Row groups read one after the other in seeded order, mixed in a shuffle buffer.
+    def _shuffled(self, units: list[int], rng: np.random.Generator) -> _Window:
+        # In the shards' order first: what is shuffled must not depend on how the units came.
+        kept = tuple(sorted(units))
+        rows = np.unique(np.concatenate([self._shards.units[unit].rows for unit in kept]))
+        return _Window(kept, rng.permutation(rows))
 
-    Of a photograph's crops in one row group one random crop is decoded a pass. Restoring starts a new pass
-    with the generator's state; crops that lay in the buffer may come again.
-    """
+    def _crops(self, window: _Window, following: _Window) -> dict[int, list[Crop]]:
+        """Decoded crops of a window; those of the window that follows are on their way."""
+        for wanted in (window, following):
+            if wanted.units not in self._decoded:
+                self._decoded[wanted.units] = self._decoders.submit(self._decode, wanted.units)
+        for units in self._decoded.keys() - {window.units, following.units}:
+            del self._decoded[units]
+        return self._decoded[window.units].result()
 
-    def __init__(self, shards: CropShards, seed: int, buffer: int = SHUFFLE_BUFFER) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._shards = shards
-        self.rows = shards.rows
-        self._size = min(buffer, shards.count)
-        self._buffer: list[tuple[int, Crop]] = []
-        self._incoming = self._crops()
+    def _decode(self, units: tuple[int, ...]) -> dict[int, list[Crop]]:
+        decoded: dict[int, list[Crop]] = {}
+        for unit in (self._shards.units[number] for number in units):
+            for row, crop in zip(unit.rows.tolist(), self._shards.read(unit, np.arange(len(unit.rows))), strict=True):
+                decoded.setdefault(row, []).append(crop)
+        return decoded
 
-    def _crops(self) -> Iterator[tuple[int, Crop]]:
-        while True:
-            for index in self._rng.permutation(len(self._shards.units)):
-                unit = self._shards.units[index]
-                order = self._rng.permutation(len(unit.rows))
-                _, first = np.unique(unit.rows[order], return_index=True)
-                chosen = order[first]
-                yield from zip(unit.rows[chosen].tolist(), self._shards.read(unit, chosen), strict=True)
-
-    def batch(self, size: int, patches: int) -> Batch:
-        """Return the next batch, drawn from a full buffer."""
-        drawn = []
-        for _ in range(size):
-            while len(self._buffer) < self._size:
-                self._buffer.append(next(self._incoming))
-            place = int(self._rng.integers(len(self._buffer)))
-            self._buffer[place], self._buffer[-1] = self._buffer[-1], self._buffer[place]
-            drawn.append(self._buffer.pop())
-        stacked = np.stack([cut(crop, patches, self._rng) for _, crop in drawn])
-        return Batch(stacked, np.array([row for row, _ in drawn]))
-
-    def state(self) -> dict[str, Any]:
-        """Return the generator's state."""
-        return {"generator": self._rng.bit_generator.state}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Start a new pass from a generator's state."""
-        self._rng.bit_generator.state = state["generator"]
-        self._buffer.clear()
-        self._incoming = self._crops()
+    def close(self) -> None:
+        """End the threads."""
+        for pool in (self._cutter, self._decoders):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def validation_batches(shards: CropShards, photographs: int, patches: int, size: int, seed: int) -> Iterator[Batch]:
@@ -222,6 +238,6 @@ def validation_batches(shards: CropShards, photographs: int, patches: int, size:
         wanted -= fresh.keys()
         for row, crop in zip(fresh, shards.read(unit, np.array(list(fresh.values()), dtype=np.int64)), strict=True):
             rows.append(row)
-            cuts.append(cut(crop, patches, rng))
+            cuts.append(cut_at(crop, rng.random((patches, 2))))
     for start in range(0, len(rows), size):
         yield Batch(np.stack(cuts[start : start + size]), np.array(rows[start : start + size]))

@@ -95,9 +95,12 @@ class ResidualStem(nn.Module):
         kernels = F.conv_transpose2d(weight.reshape(-1, COUNT, 3, 3), self.srm)
         return kernels.view(3, 3, channels, 3, 7, 7)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the stem's convolution of normalised images (P, 3, H, W), H and W at least 3."""
-        kernels, bias = self.composed_kernels(), self.conv.bias
+    def forward(self, images: Tensor, scale: Tensor) -> Tensor:
+        """Return the stem's convolution of the images (P, 3, H, W) divided by `scale` (3, 1, 1), H and W at least 3.
+
+        The kernels are divided instead of the images, which is the same: both are linear.
+        """
+        kernels, bias = self.composed_kernels() / scale, self.conv.bias
         padded = F.pad(images, [3, 3, 3, 3])
         height, width = images.shape[-2:]
         spans = [(slice(0, 7), slice(0, 7)), (slice(1, height + 5), slice(1, width + 5))]

@@ -1,9 +1,12 @@
 """What a training run is asked for. Light to import: whoever starts or records a run needs no torch.
 
-The fields and their defaults belong here, each chosen on two processor cores; what they do is in `train.py`.
+The fields, their defaults (each chosen on two processor cores) and the named schedules belong here; what they do is in
+`train.py`.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -11,10 +14,11 @@ class TrainConfig:
     """One training run.
 
     A step takes `batch_photos` photographs of `patches` patches each. The learning rate rises over the first
-    `warmup` share of the run and falls to zero along a cosine. `minutes` ends the run early and shortens
-    the cosine with it; such a run depends on the machine's speed, one without it only on the seed and `threads`.
-    `validation_patches` of each of at most `validation_photos` photographs are judged. Crops of up to
-    `memory_bytes` decoded are kept in memory, more are streamed. Raises ValueError for values out of range.
+    `warmup` share of the steps, then falls to zero along a cosine or stays constant (`decay`). Gradients are clipped at
+    `gradient_norm` (None: not). The run ends after `steps`, or after `patience` validations without a better one (0:
+    never). `minutes` only interrupts it: the checkpoint is kept, and the same job goes on from there.
+    `validation_patches` of each of at most `validation_photos` photographs are judged. Decoded crops take up to
+    `memory_bytes`; what does not fit is streamed. Raises ValueError for values out of range.
     """
 
     preset: str = "compact"
@@ -23,11 +27,14 @@ class TrainConfig:
     patches: int = 4
     learning_rate: float = 2e-3
     warmup: float = 0.05
+    decay: Literal["cosine", "constant"] = "cosine"
     weight_decay: float = 0.05
+    gradient_norm: float | None = 1.0
     seed: int = 0
     validation_every: int = 150
     validation_photos: int = 2048
     validation_patches: int = 16
+    patience: int = 3
     minutes: float | None = None
     threads: int = 2
     memory_bytes: int = 2**30
@@ -37,3 +44,37 @@ class TrainConfig:
             raise ValueError("steps, patches, validation_every and threads are at least 1, batch_photos 2")
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError("minutes is above 0, or None for no limit")
+        if self.patience < 0:
+            raise ValueError("patience is a number of validations, or 0 for no early stopping")
+
+    def rate_of_step(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        done = step / self.steps
+        rise = min(1.0, (done + 1 / self.steps) / self.warmup) if self.warmup else 1.0
+        fall = 0.5 * (1 + math.cos(math.pi * done)) if self.decay == "cosine" else 1.0
+        return self.learning_rate * rise * fall
+
+
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "default": {},
+    # The paper: Adam 1e-4, 16 patches, 64 pairs on each of 8 GPUs. Its number of steps is not public; here as by
+    # default. AdamW without weight decay is Adam. A decay, a warm-up and clipping are not mentioned there: there are
+    # none.
+    "published": {
+        "preset": "full",
+        "batch_photos": 128,
+        "patches": 16,
+        "learning_rate": 1e-4,
+        "warmup": 0.0,
+        "decay": "constant",
+        "weight_decay": 0.0,
+        "gradient_norm": None,
+    },
+}
+
+
+def train_config(schedule: str = "default", **changes: Any) -> TrainConfig:
+    """The configuration of a named schedule with changes; ValueError for an unknown name or values out of range."""
+    if schedule not in SCHEDULES:
+        raise ValueError(f"no schedule {schedule!r}; there are {', '.join(SCHEDULES)}")
+    return TrainConfig(**{**SCHEDULES[schedule], **changes})

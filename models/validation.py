@@ -40,7 +40,9 @@ class TagValidation(TypedDict, total=False):
     pairs: int
     tie_rate: float | None
     within_group_accuracy: float | None
+    within_group_interval: list[float] | None
     within_group_pairs: int
+    within_group_groups: int
 
 
 def _ratio(numerator: float, denominator: float) -> float | None:
@@ -112,6 +114,7 @@ def ranking(
         total += membership[part].T @ above @ membership
     weights = _weights(count, seed)
     pairs, labelled_pairs = total.sum(), n * (n - 1) / 2
+    right_within, pairs_within = np.diag(concordant), np.diag(total)
     right = np.einsum("ri,ij,rj->r", weights, concordant, weights, optimize=True)
     drawn = np.einsum("ri,ij,rj->r", weights, total, weights, optimize=True)
     return {
@@ -124,8 +127,10 @@ def ranking(
         "gain_interval": _interval(right - 0.5 * drawn, drawn, count),
         "pairs": int(pairs),
         "tie_rate": _ratio(labelled_pairs - pairs, labelled_pairs),
-        "within_group_accuracy": _ratio(np.trace(concordant), np.trace(total)),
-        "within_group_pairs": int(np.trace(total)),
+        "within_group_accuracy": _ratio(right_within.sum(), pairs_within.sum()),
+        "within_group_interval": _interval(weights @ right_within, weights @ pairs_within, count),
+        "within_group_pairs": int(pairs_within.sum()),
+        "within_group_groups": int((pairs_within > 0).sum()),
     }
 
 

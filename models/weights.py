@@ -1,7 +1,7 @@
-"""Saving and loading a trained backbone with its heads, safely.
+"""Saving and loading a backbone with its heads, safely.
 
-Here belongs the one file format, safetensors with a JSON header: no code runs on loading. Training checkpoints
-are in `train`.
+Here belongs the project's own file format, safetensors with a JSON header: no code runs on loading. Training
+checkpoints are in `checkpoints`, the published PyTorch files in `published`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,7 +23,9 @@ from torch import Tensor, nn
 from models.backbone import PRESETS, Backbone, BackboneConfig, random_backbone
 from models.pretext import CATEGORICAL, PretextHeads, Vocabulary
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+Origin = Literal["trained", "untrained", "imported"]
 
 
 class WeightsError(ValueError):
@@ -31,21 +34,29 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a weights file says of itself. Provenance and metrics are JSON objects, kept as given."""
+    """What a weights file says of itself. Provenance and metrics are JSON objects, kept as given.
 
+    An imported backbone has no vocabulary: the names of its heads' classes are not public. `code` is the version of
+    sdaie that wrote the file.
+    """
+
+    origin: Origin
     preset: str
     config: BackboneConfig
-    vocabulary: Vocabulary
+    vocabulary: Vocabulary | None
     provenance: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    code: str = version("sdaie")
 
     def to_metadata(self) -> dict[str, str]:
         """Metadata of the safetensors file: one entry, since several would be written in no fixed order."""
         content = {
             "format_version": FORMAT_VERSION,
+            "origin": self.origin,
+            "code": self.code,
             "preset": self.preset,
             "config": asdict(self.config),
-            "vocabulary": self.vocabulary.to_json(),
+            "vocabulary": self.vocabulary and self.vocabulary.to_json(),
             "provenance": dict(self.provenance),
             "metrics": dict(self.metrics),
         }
@@ -61,9 +72,11 @@ class Header:
             raise WeightsError(f"{name}: format {content.get('format_version')}, not {FORMAT_VERSION}")
         config = content["config"]
         return cls(
+            origin=content["origin"],
+            code=content["code"],
             preset=content["preset"],
             config=BackboneConfig(**(config | {"stage_depths": tuple(config["stage_depths"])})),
-            vocabulary=Vocabulary.from_json(content["vocabulary"]),
+            vocabulary=content["vocabulary"] and Vocabulary.from_json(content["vocabulary"]),
             provenance=content["provenance"],
             metrics=content["metrics"],
         )
@@ -71,11 +84,34 @@ class Header:
 
 @dataclass(frozen=True)
 class LoadedBackbone:
-    """A backbone and its heads in evaluation mode, and the header of their file."""
+    """A backbone and its heads in evaluation mode, and the header of their file.
+
+    The heads of an imported backbone are `PublishedHeads`, or None where its file had none.
+    """
 
     backbone: Backbone
-    heads: PretextHeads
+    heads: PretextHeads | PublishedHeads | None
     header: Header
+
+
+class PublishedHeads(nn.Module):
+    """The 14 heads of a published checkpoint, fc1 to fc14, side by side.
+
+    Only the heads with several outputs can be named: fc2 make, fc6 model, fc7 flash, fc10 metering mode, fc11 exposure
+    mode, fc12 white balance, fc14 scene capture type. Which ranked tag each of the others scores is not public.
+    """
+
+    OUTPUTS = (1, 7, 1, 1, 1, 6, 4, 1, 1, 6, 4, 2, 1, 5)
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.linear = nn.ModuleDict(
+            {f"fc{number}": nn.Linear(dimension, outputs) for number, outputs in enumerate(self.OUTPUTS, start=1)}
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Outputs (B, 41) of image features (B, D), head after head."""
+        return torch.cat([head(features) for head in self.linear.values()], dim=1)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -108,11 +144,20 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> N
     module.load_state_dict(dict(state))
 
 
-def save_backbone(path: Path, backbone: Backbone, heads: PretextHeads, header: Header) -> None:
+def save_backbone(path: Path, backbone: Backbone, heads: nn.Module | None, header: Header) -> None:
     """Write backbone and heads atomically; equal content gives equal bytes."""
-    tensors = nn.ModuleDict({"backbone": backbone, "heads": heads}).state_dict()
+    tensors = _together(backbone, heads).state_dict()
     contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     write_atomically(path, save(contiguous, metadata=header.to_metadata()))
+
+
+def read_header(path: Path) -> Header:
+    """What a file of `save_backbone` says of itself, without its weights. WeightsError when it is no such file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Header.from_metadata(file.metadata(), path.name)
+    except SafetensorError as error:
+        raise WeightsError(f"{path.name}: not a whole safetensors file ({error})") from error
 
 
 def load_backbone(path: Path) -> LoadedBackbone:
@@ -121,17 +166,23 @@ def load_backbone(path: Path) -> LoadedBackbone:
     WeightsError when it is no such file, of another format version, or when a key is missing, unexpected or
     of another shape than the header's configuration asks for.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = Header.from_metadata(file.metadata(), path.name)
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise WeightsError(f"{path.name}: not a whole safetensors file ({error})") from error
+    header = read_header(path)
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    heads: PretextHeads | PublishedHeads | None = None
     with torch.random.fork_rng(devices=[]):
         backbone = Backbone(header.config)
-        heads = PretextHeads(header.config.dimension, header.vocabulary)
-    load_exactly(nn.ModuleDict({"backbone": backbone, "heads": heads}), state, path.name)
-    return LoadedBackbone(backbone.eval(), heads.eval(), header)
+        if header.vocabulary is not None:
+            heads = PretextHeads(header.config.dimension, header.vocabulary)
+        elif any(key.startswith("heads.") for key in state):
+            heads = PublishedHeads(header.config.dimension)
+    network = _together(backbone, heads).eval()
+    load_exactly(network, state, path.name)
+    return LoadedBackbone(backbone, heads, header)
+
+
+def _together(backbone: Backbone, heads: nn.Module | None) -> nn.ModuleDict:
+    return nn.ModuleDict({"backbone": backbone} | ({} if heads is None else {"heads": heads}))
 
 
 def untrained(preset: str, seed: int) -> Backbone:
@@ -148,4 +199,4 @@ def save_untrained(path: Path, preset: str, seed: int) -> None:
     heads = PretextHeads(backbone.config.dimension, vocabulary)
     for parameter in heads.parameters():
         nn.init.zeros_(parameter)
-    save_backbone(path, backbone, heads, Header(preset, backbone.config, vocabulary, {"seed": seed}, {}))
+    save_backbone(path, backbone, heads, Header("untrained", preset, backbone.config, vocabulary, {"seed": seed}, {}))

@@ -1,4 +1,4 @@
-"""The command `sdaie`: corpus, benchmark, run, detect, query, demo, ui.
+"""The command `sdaie`: corpus, benchmark, backbone, run, detect, query, demo, ui.
 
 Parsing words and printing answers belong here, with the exit codes scripts rely on: 0 done, 1 something asked for could
 not be done, 2 wrong usage. A user's mistake is one line, never a traceback. What the commands do belongs to the rooms
@@ -98,6 +98,48 @@ def benchmark_add(home: Home, name: str, source: str) -> None:
         f"benchmark {name}: {len(images) - len(fakes)} photographs, {len(fakes)} images of {generators} generators; "
         "`sdaie run` scores them"
     )
+
+
+@cli.group()
+def backbone() -> None:
+    """Use a backbone that was trained elsewhere."""
+
+
+@backbone.command("import")
+@home_option
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def backbone_import(home: Home, file: Path) -> None:
+    """Import a published PyTorch checkpoint FILE (backbone or binary detector) and use its backbone from now on."""
+    from assets.imports import import_backbone
+
+    imported = import_backbone(home, file)
+    _say(f"{imported.kind}: backbone {imported.identity}, {imported.parameters:,} parameters, now in use; `sdaie run`")
+
+
+@backbone.command("list")
+@home_option
+@click.pass_obj
+def backbone_list(home: Home) -> None:
+    """List the backbones of this home; * marks the one in use."""
+    from assets.imports import list_backbones
+
+    for kept in list_backbones(home):
+        click.echo(
+            f"{'*' if kept.in_use else ' '} {kept.identity}  {kept.origin:9}  {kept.preset:7}  {kept.learned_from}"
+        )
+
+
+@backbone.command("use")
+@home_option
+@click.argument("identity", metavar="trained|ID")
+@click.pass_obj
+def backbone_use(home: Home, identity: str) -> None:
+    """Use the imported backbone ID from now on, or `trained`, the one this home trains."""
+    from assets.imports import use_backbone
+
+    use_backbone(home, identity)
+    _say(f"backbone {identity} is in use; `sdaie run` brings everything after it up to date")
 
 
 @cli.command()

@@ -45,11 +45,16 @@ def line(progress: Mapping[str, Any]) -> str:
             f"{progress['patches_per_second']:.0f} patches/s, about {progress['seconds_left']} s left"
         )
     if progress["event"] == "validation":
-        return f"step {progress['step']}: validation gain over knowing nothing {progress['score']:+.3f}"
+        return (
+            f"step {progress['step']}: validation gain over knowing nothing {progress['score']:+.3f}, "
+            f"waited for data {progress['waited']:.1%} of the time"
+        )
     if progress["event"] == "continued":
         return f"goes on from the checkpoint of step {progress['step']}"
-    if progress["event"] == "checkpoint_of_another_job":
-        return "begins anew: the checkpoint there is of another job"
+    if progress["event"] == "checkpoint_not_written":
+        return f"step {progress['step']}: no checkpoint, training goes on: {progress['message']}"
+    if "message" in progress:
+        return f"a checkpoint is not used: {progress['message']}"
     return f"finished after {progress['step']} steps; kept the weights of step {progress['best_step']}"
 
 
@@ -65,7 +70,8 @@ def main() -> None:
         signal.signal(ending, on_signal)
     end_with_parent()
     # torch takes seconds to import: the guard is set before.
-    from models.train import NonFiniteLossError, TrainingStoppedError, run_job
+    from models.train import TrainingStoppedError, run_job
+    from models.training_run import NonFiniteLossError
 
     with open_dagster_pipes() as pipes:
 

@@ -41,9 +41,15 @@ class Dataset(_Section):
 
 
 class Training(_Section):
-    """How the backbone is trained: size, steps (None: the default), seed, crops of each photograph."""
+    """Which backbone is used, and how it is trained.
 
-    preset: Literal["compact", "full"] = "compact"
+    `backbone` is "trained" or the identity of an imported one. `schedule` names the constants of training; size and
+    steps may differ from it (None: as it says). `crops` are stored of each photograph.
+    """
+
+    backbone: Annotated[str, StringConstraints(pattern=r"^(trained|[0-9a-f]{16})$")] = "trained"
+    schedule: Literal["default", "published"] = "default"
+    preset: Literal["compact", "full"] | None = None
     steps: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0)
     crops: int = Field(2, ge=1, le=16)

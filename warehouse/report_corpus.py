@@ -8,7 +8,7 @@ from typing import Any
 from warehouse import report_plots as plots
 from warehouse.report_plots import Dot, Line, cell
 from warehouse.report_tables import HEADLINE, Plot, Reader, Table, literal, plain, share
-from warehouse.schema import TAG_LOSS
+from warehouse.schema import TAG_ACCURACY, TAG_LOSS
 
 
 def read(reader: Reader) -> dict[str, Any]:
@@ -98,8 +98,12 @@ def learned(reader: Reader) -> dict[str, Any]:
         "plots": shown,
         "tags": len([row for row in rows if row["value"] is not None]),
         "above": len([row for row in rows if row["learned"]]),
-        "lines": [line for line in lines if not line.title.startswith(TAG_LOSS)],
-        "tag_lines": [line for line in lines if line.title.startswith(TAG_LOSS)],
+        "lines": [line for line in lines if not line.title.startswith((TAG_LOSS, TAG_ACCURACY))],
+        "tag_lines": {
+            "Loss by tag": [line for line in lines if line.title.startswith(TAG_LOSS)],
+            "Validation by tag": [line for line in lines if line.title.startswith(TAG_ACCURACY)],
+        },
+        "imported": reader.rows("SELECT backbone, preset FROM backbones WHERE origin = 'imported'"),
         "lines_sql": curve,
     }
 
@@ -111,12 +115,13 @@ def versions(reader: Reader) -> dict[str, Any]:
         "    regexp_extract(comment, 'Version (\\d+)', 1) AS version\n"
         "FROM duckdb_tables()\nWHERE database_name = 'catalogue'\nORDER BY table_name"
     )
-    backbones = ("role", "backbone", "preset", "parameters", "feature_dimension", "steps", "photographs", "groups")
+    backbones = ("role", "origin", "backbone", "preset", "parameters", "feature_dimension")
+    learned_from = ("steps", "photographs", "groups", "simulated_only")
     detectors = ("detector", "track", "detector_id", "backbone", "description", "n_fit", "n_calibration")
     return {
         "backbones": reader.table(
             "FROM backbones ORDER BY role",
-            {name.replace("_", " "): plain(name) for name in (*backbones, "simulated_only")},
+            {name.replace("_", " "): plain(name) for name in (*backbones, *learned_from)},
         ),
         "detectors": reader.table(
             f"FROM detectors ORDER BY detector, track <> '{HEADLINE}', track",

@@ -83,7 +83,9 @@ FOLD = Column("fold", INT8, "fold of the group: 0-2 train and fit, 3 validates, 
 GROUP = Column("group", STRING, "what is held out together (a photographer, a repository)")
 
 TAG_LOSS = "loss of "
-"""How the series of `training_curve` that are of one tag begin."""
+"""How the series of `training_curve` that are the loss of one tag begin."""
+TAG_ACCURACY = "accuracy of "
+"""How those begin that are the accuracy of one tag on the validation photographs."""
 
 RANKED_COLUMNS = (
     Column("f_number", FLOAT, "aperture: focal length over pupil diameter", "f/N", 0x829D),
@@ -241,16 +243,18 @@ _TRAINING = (
         "The backbones in use: the trained one and its untrained companion.",
         ("role",),
         (
-            Column("role", STRING, "trained or untrained"),
+            Column("role", STRING, "trained (the one in use) or untrained (its companion)"),
+            Column("origin", STRING, "trained here, imported, or untrained"),
             BACKBONE,
             Column("preset", STRING, "size: full (as published) or compact"),
             Column("parameters", INT64, "trainable parameters without heads"),
             Column("feature_dimension", INT32, "length of a feature vector"),
-            Column("steps", INT64, "training steps of the kept weights"),
-            Column("photographs", INT64, "photographs it was trained on"),
-            Column("groups", INT64, "groups it was trained on", "groups"),
+            Column("steps", INT64, "training steps of the kept weights; null if imported"),
+            Column("photographs", INT64, "photographs it was trained on; null if imported"),
+            Column("groups", INT64, "groups it was trained on; null if imported", "groups"),
             Column("simulated_only", BOOL, "it saw nothing but simulated photographs"),
         ),
+        version=2,
     ),
     Table(
         "pretext_metrics",
@@ -268,7 +272,11 @@ _TRAINING = (
             Column("baseline", FLOAT, "what knowing nothing gives: share of the majority class, or .5"),
             Column("tie_rate", FLOAT, "ranked tags: share of pairs with equal values, left out"),
             Column("within_groups", FLOAT, "ranked tags: the same over pairs within one group"),
+            Column("within_low", FLOAT, "lower end of its 95% bootstrap interval over groups"),
+            Column("within_high", FLOAT, "upper end of its 95% bootstrap interval over groups"),
+            Column("within_pairs", INT64, "ranked tags: pairs within one group", "pairs"),
         ),
+        version=2,
     ),
     Table(
         "training_curve",
@@ -276,7 +284,7 @@ _TRAINING = (
         ("backbone", "series", "step"),
         (
             BACKBONE,
-            Column("series", STRING, f"loss, {TAG_LOSS}<tag>, or validation gain over knowing nothing"),
+            Column("series", STRING, f"loss, {TAG_LOSS}<tag>, {TAG_ACCURACY}<tag>, validation gain over nothing"),
             Column("step", INT64, "training step"),
             Column("value", FLOAT, "its value"),
         ),

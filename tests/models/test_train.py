@@ -11,15 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from models.checkpoints import LATEST, PREVIOUS
 from models.pretext import TAGS
-from models.train import (
-    CHECKPOINT_FILE,
-    NonFiniteLossError,
-    TrainingDataError,
-    TrainingStoppedError,
-    train,
-)
-from models.train_config import TrainConfig
+from models.train import TrainingStoppedError, train
+from models.train_config import TrainConfig, train_config
+from models.training_run import NonFiniteLossError, TrainingDataError
 from models.weights import load_backbone
 from tests.models import synthetic_crops
 
@@ -59,7 +55,7 @@ def test_noise_and_blur_are_learned_and_told_on_unseen_groups(tmp_path: Path) ->
     assert loaded.header.preset == "compact"
     assert loaded.header.metrics["score"] == metrics["score"] == result.score
     assert loaded.header.provenance["training"]["steps"] == 150
-    assert not (tmp_path / "out" / CHECKPOINT_FILE).exists()
+    assert not (tmp_path / "out" / LATEST).exists()
 
 
 def test_training_depends_on_the_seed_alone(small: tuple[list[Path], Path], tmp_path: Path) -> None:
@@ -71,17 +67,41 @@ def test_training_depends_on_the_seed_alone(small: tuple[list[Path], Path], tmp_
     assert first.backbone_path.read_bytes() != other.backbone_path.read_bytes()
 
 
-def test_stopped_training_goes_on_from_its_checkpoint(small: tuple[list[Path], Path], tmp_path: Path) -> None:
-    whole = train(QUICK, *small, tmp_path / "whole", silent)
+@pytest.mark.parametrize("memory", [2**30, 0], ids=["in memory", "streamed"])
+def test_stopped_training_goes_on_to_the_same_bytes(
+    small: tuple[list[Path], Path], tmp_path: Path, memory: int
+) -> None:
+    config = replace(QUICK, memory_bytes=memory)
+    whole = train(config, *small, tmp_path / "whole", silent)
     asked = iter([False, False, False, True])
     with pytest.raises(TrainingStoppedError, match="step 4"):
-        train(QUICK, *small, tmp_path / "parts", silent, lambda: next(asked))
+        train(config, *small, tmp_path / "parts", silent, lambda: next(asked))
     assert not (tmp_path / "parts" / "backbone.safetensors").exists()
     reports: list[dict[str, Any]] = []
-    resumed = train(QUICK, *small, tmp_path / "parts", reports.append)
+    resumed = train(config, *small, tmp_path / "parts", reports.append)
     assert reports[0] == {"event": "continued", "step": 4}
     assert resumed.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
     assert resumed.backbone_path.read_bytes() == whole.backbone_path.read_bytes()
+
+
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
+    small: tuple[list[Path], Path], tmp_path: Path
+) -> None:
+    whole = train(QUICK, *small, tmp_path / "whole", silent)
+    folder = tmp_path / "parts"
+    for stops in (2, 1):
+        asked = iter([False] * (stops - 1) + [True])
+        with pytest.raises(TrainingStoppedError):
+            train(QUICK, *small, folder, silent, lambda: next(asked))  # noqa: B023
+    content = bytearray((folder / LATEST).read_bytes())
+    content[-100] ^= 1
+    (folder / LATEST).write_bytes(content)
+    reports: list[dict[str, Any]] = []
+    resumed = train(QUICK, *small, folder, reports.append)
+    assert [report["event"] for report in reports[:2]] == ["checkpoint_damaged", "continued"]
+    assert reports[1]["step"] == 2
+    assert resumed.backbone_path.read_bytes() == whole.backbone_path.read_bytes()
+    assert not (folder / PREVIOUS).exists()
 
 
 def test_checkpoint_of_another_job_is_not_continued(small: tuple[list[Path], Path], tmp_path: Path) -> None:
@@ -89,26 +109,65 @@ def test_checkpoint_of_another_job_is_not_continued(small: tuple[list[Path], Pat
         train(QUICK, *small, tmp_path, silent, lambda: True)
     reports: list[dict[str, Any]] = []
     result = train(replace(QUICK, seed=5), *small, tmp_path, reports.append)
-    assert reports[0] == {"event": "checkpoint_of_another_job", "step": 0}
+    assert reports[0]["event"] == "checkpoint_of_another_job"
     assert result.steps == 6
 
 
-def test_crops_beyond_the_memory_budget_are_streamed(small: tuple[list[Path], Path], tmp_path: Path) -> None:
-    result = train(replace(QUICK, memory_bytes=0), *small, tmp_path, silent)
-    assert result.steps == 6
+def test_minutes_interrupt_a_run_that_goes_on_later(small: tuple[list[Path], Path], tmp_path: Path) -> None:
+    whole = train(QUICK, *small, tmp_path / "whole", silent)
+    with pytest.raises(TrainingStoppedError, match="minutes are over"):
+        train(replace(QUICK, minutes=1e-6), *small, tmp_path / "parts", silent)
+    resumed = train(QUICK, *small, tmp_path / "parts", silent)
+    assert resumed.backbone_path.read_bytes() == whole.backbone_path.read_bytes()
 
 
-def test_minutes_end_the_run_with_a_validation(small: tuple[list[Path], Path], tmp_path: Path) -> None:
-    config = replace(QUICK, steps=100_000, validation_every=100_000, minutes=0.03)
+def test_training_ends_early_where_validation_brings_nothing_better(
+    small: tuple[list[Path], Path], tmp_path: Path
+) -> None:
+    config = replace(QUICK, steps=50, validation_every=1, learning_rate=1e-9, patience=2)
     result = train(config, *small, tmp_path, silent)
-    assert 0 < result.steps < 1000
-    assert result.best_step == result.steps
+    assert result.steps < 50
+    assert result.steps == result.best_step + 2
+
+
+def test_a_disk_that_is_full_is_said_and_training_goes_on(small: tuple[list[Path], Path], tmp_path: Path) -> None:
+    program = """
+import json, resource, sys
+from pathlib import Path
+from models import train as program
+from models.train_config import TrainConfig
+program.CHECKPOINT_SECONDS = 0.0
+shards, targets, out = json.loads(sys.argv[1])
+# A checkpoint holds the optimiser's state and is larger than the weights alone.
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+config = TrainConfig(steps=3, batch_photos=8, patches=1, validation_every=3, validation_patches=1)
+program.train(config, [Path(s) for s in shards], Path(targets), Path(out), lambda r: print(json.dumps(r)))
+"""
+    shards, targets = small
+    given = json.dumps([[str(shard) for shard in shards], str(targets), str(tmp_path / "out")])
+    done = subprocess.run([sys.executable, "-c", program, given], cwd=ROOT, capture_output=True, text=True, check=True)
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    unwritten = [report for report in reports if report["event"] == "checkpoint_not_written"]
+    assert len(unwritten) == 3
+    assert "File too large" in unwritten[0]["message"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["backbone.safetensors", "metrics.json"]
+
+
+def test_the_published_schedule_is_there_by_name() -> None:
+    config = train_config("published", steps=10)
+    assert (config.preset, config.batch_photos, config.patches) == ("full", 128, 16)
+    assert config.rate_of_step(0) == config.rate_of_step(9) == 1e-4
+    with pytest.raises(ValueError, match="there are default, published"):
+        train_config("fast")
 
 
 def test_loss_that_is_no_number_stops_training_and_says_where(small: tuple[list[Path], Path], tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match=r"step \d+: the loss of .*iso.*lower the learning rate"):
         train(replace(QUICK, learning_rate=1e30), *small, tmp_path, silent)
     assert not (tmp_path / "backbone.safetensors").exists()
+    assert (tmp_path / LATEST).exists()
 
 
 def test_too_few_photographs_are_refused(small: tuple[list[Path], Path], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from models.weights import (
 )
 
 VOCABULARY = Vocabulary(dict.fromkeys(CATEGORICAL, ("a", "b", "other")))
-HEADER = Header("compact", PRESETS["compact"], VOCABULARY, {"corpus": "photos"}, {"score": 0.25})
+HEADER = Header("trained", "compact", PRESETS["compact"], VOCABULARY, {"corpus": "photos"}, {"score": 0.25})
 
 
 def saved(path: Path) -> Path:
@@ -37,6 +37,7 @@ def test_saved_backbone_returns_with_its_header_and_answers(tmp_path: Path) -> N
     loaded = load_backbone(path)
     assert loaded.header == HEADER
     assert not loaded.backbone.training
+    assert loaded.heads is not None
     patches = torch.rand(1, 2, 3, 64, 64)
     with torch.no_grad():
         expected, actual = heads(backbone(patches)[:, 0]), loaded.heads(loaded.backbone(patches)[:, 0])
@@ -80,9 +81,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no header"):
         load_backbone(path)
     metadata = HEADER.to_metadata()
-    future = metadata["sdaie"].replace('"format_version": 1', '"format_version": 2')
+    future = metadata["sdaie"].replace('"format_version": 2', '"format_version": 1')
     save_file({"x": torch.zeros(1)}, path, metadata={"sdaie": future})
-    with pytest.raises(WeightsError, match="format 2"):
+    with pytest.raises(WeightsError, match="format 1"):
         load_backbone(path)
 
 

@@ -13,12 +13,14 @@
 --   learned: the whole interval lies above the baseline
 --   tie_rate: ranked tags: share of pairs with equal values, left out
 --   within_groups: ranked tags: the same over pairs within one group
+--   within_low: lower end of its 95% bootstrap interval over groups
+--   within_high: upper end of its 95% bootstrap interval over groups
 SELECT
     role, backbone, tag, kind, labelled, pretext_metrics.groups,
     value, value_low, value_high, baseline,
     value - baseline AS gain,
     value_low > baseline AS learned,
-    tie_rate, within_groups
+    tie_rate, within_groups, within_low, within_high
 FROM pretext_metrics
 LEFT JOIN backbones USING (backbone)
 ORDER BY role NULLS LAST, backbone, kind DESC, gain DESC NULLS LAST, tag

@@ -1,0 +1,85 @@
+"""Two processes train what one trains: the batch, the losses and the gradients are those of one rank."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.ranks import Ranks
+from models.train_config import TrainConfig
+from models.training_run import TrainingDataError, TrainingRun, read_data
+from tests.models import synthetic_crops
+
+ROOT = Path(__file__).parents[2]
+CONFIG = TrainConfig(steps=3, batch_photos=8, patches=2, validation_every=3, validation_patches=1, threads=1)
+
+# One step's losses and gradients under torchrun; the first rank writes them.
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import torch
+from models.ranks import joined_ranks
+from models.train_config import TrainConfig
+from models.training_run import TrainingRun, read_data
+shards, targets, config, out = json.loads(sys.argv[1])
+torch.set_num_threads(1)
+with joined_ranks() as ranks:
+    config = TrainConfig(**config)
+    run = TrainingRun(config, read_data(config, [Path(s) for s in shards], Path(targets), ranks), "", ranks)
+    losses = run.gradients_of(run.data.batches.batch(0))
+    if ranks.first:
+        torch.save({"losses": losses, "gradients": {n: p.grad for n, p in run.network.named_parameters()}}, out)
+    run.data.batches.close()
+"""
+
+
+def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_first_step_of_two_ranks_is_that_of_one(tmp_path: Path) -> None:
+    shards, targets = synthetic_crops.write(tmp_path, photos=60)
+    (tmp_path / "step.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}")
+    given = [[str(shard) for shard in shards], str(targets), vars(CONFIG), str(tmp_path / "two.pt")]
+    done = torchrun(str(tmp_path / "step.py"), json.dumps(given))
+    assert done.returncode == 0, done.stderr
+    two = torch.load(tmp_path / "two.pt", weights_only=True)
+    run = TrainingRun(CONFIG, read_data(CONFIG, shards, targets, Ranks()), "", Ranks())
+    losses = run.gradients_of(run.data.batches.batch(0))
+    assert losses["iso"] > 0
+    assert losses == pytest.approx(two["losses"], rel=1e-4, abs=1e-6)
+    for name, parameter in run.network.named_parameters():
+        one = np.zeros(1) if parameter.grad is None else parameter.grad.numpy()
+        other = np.zeros(1) if two["gradients"][name] is None else two["gradients"][name].numpy()
+        assert np.abs(one - other).max() <= 1e-4 * np.abs(one).max() + 1e-9, name
+
+
+@pytest.mark.slow
+def test_two_ranks_train_as_a_program_and_only_the_first_speaks(tmp_path: Path) -> None:
+    shards, targets = synthetic_crops.write(tmp_path, photos=60)
+    job = {
+        "config": vars(CONFIG),
+        "crop_shards": [str(shard) for shard in shards],
+        "targets": str(targets),
+        "out": str(tmp_path / "out"),
+    }
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    done = torchrun("-m", "models.train", str(tmp_path / "job.json"))
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines() if line.startswith("{")]
+    assert events == ["progress", "validation", "finished"]
+    assert (tmp_path / "out" / "backbone.safetensors").exists()
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    shards, targets = synthetic_crops.write(tmp_path, photos=60)
+    with pytest.raises(TrainingDataError, match="8 photographs a step cannot be shared by 3 ranks"):
+        read_data(CONFIG, shards, targets, Ranks(rank=0, count=3))
