@@ -17,6 +17,7 @@ from assets.crops import crops
 from assets.exif import exif, simulated_ids
 from assets.stage import Context, Product, stage
 from models.train_config import train_config
+from warehouse.curve_picture import curve_markdown
 from warehouse.home import Home, UserError, digest
 from warehouse.schema import CATEGORICAL_COLUMNS, RANKED_COLUMNS, TAG_ACCURACY, TAG_LOSS
 from warehouse.shards import frame
@@ -141,7 +142,17 @@ def backbone(context: Context) -> Product:
         },
         {"steps": metrics["steps"], "kept_step": metrics["best_step"], "validation_gain": round(metrics["score"], 4)}
         | {f"validation_{m['tag']}": round(m["value"], 4) for m in validation.to_dicts() if m["value"] is not None},
+        pictures={
+            "loss_curve": curve_markdown("loss", *_points(metrics["curve"], "loss")),
+            "validation_curve": curve_markdown(
+                "validation gain over knowing nothing", *_points(metrics["validations"], "score")
+            ),
+        },
     )
+
+
+def _points(entries: list[dict[str, Any]], value: str) -> tuple[list[int], list[float]]:
+    return [entry["step"] for entry in entries], [entry[value] for entry in entries]
 
 
 @stage(

@@ -90,12 +90,13 @@ class Context:
 class Product:
     """What a stage made: its tables (rows, or shards written already) and plain numbers about them.
 
-    `quarantine` maps a partition of the quarantine table to its shards or rows.
+    `quarantine` maps a partition of the quarantine table to its shards or rows; `pictures` are Markdown, by title.
     """
 
     tables: Mapping[str, pl.DataFrame | Sequence[Shard]]
     numbers: Mapping[str, int | float | str] = field(default_factory=dict)
     quarantine: Mapping[str, pl.DataFrame | Sequence[Shard]] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Stage:
         except UserError:
             return False
 
-    def materialise(self, context: Context) -> tuple[Manifest, Mapping[str, int | float | str]]:
+    def materialise(self, context: Context) -> tuple[Manifest, Product]:
         """Run the function and commit its tables, the first one last."""
         provenance = self.provenance(context)
         product = self.function(replace(context, version=self.version))
@@ -155,7 +156,7 @@ class Stage:
             _commit(store, "quarantine", rows, partition, {})
         for table in reversed(self.tables):
             manifest = _commit(store, table, product.tables[table], self.store_partition(context), provenance)
-        return manifest, product.numbers
+        return manifest, product
 
     def _upstream_partitions(self, stage: "Stage", context: Context) -> list[str]:
         if stage.partitioned is None:
@@ -238,18 +239,23 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
                 manifest = work.store.manifest(stage.tables[0], stage.store_partition(work))
                 assert manifest is not None
                 return _result(stage, work, manifest, {"unchanged": 1})
-            manifest, numbers = stage.materialise(work)
+            manifest, product = stage.materialise(work)
         except UserError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         seconds = time.monotonic() - started
         rate = {"rows_per_second": round(manifest.rows / seconds, 1)} if seconds else {}
-        return _result(stage, work, manifest, {**numbers, "seconds": round(seconds, 2), **rate})
+        numbers = {**product.numbers, "seconds": round(seconds, 2), **rate}
+        return _result(stage, work, manifest, numbers, product.pictures)
 
     return materialise
 
 
 def _result(
-    stage: Stage, context: Context, manifest: Manifest, numbers: Mapping[str, int | float | str]
+    stage: Stage,
+    context: Context,
+    manifest: Manifest,
+    numbers: Mapping[str, int | float | str],
+    pictures: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult[None]:
     table, partition = stage.tables[0], stage.store_partition(context)
     return dg.MaterializeResult(
@@ -260,6 +266,7 @@ def _result(
             "table_version": TABLES[table].version,
             "preview": dg.MetadataValue.md(_preview(context.store, table, partition)),
             **dict(numbers),
+            **{title: dg.MetadataValue.md(picture) for title, picture in (pictures or {}).items() if picture},
         },
         data_version=dg.DataVersion(manifest.digest),
     )

@@ -58,8 +58,9 @@ def test_first_step_of_two_ranks_is_that_of_one(tmp_path: Path) -> None:
     assert losses == pytest.approx(two["losses"], rel=1e-4, abs=1e-6)
     for name, parameter in run.network.named_parameters():
         one = np.zeros(1) if parameter.grad is None else parameter.grad.numpy()
+        # A bias that moves all scores alike ranks nothing: its gradient is rounding.
         other = np.zeros(1) if two["gradients"][name] is None else two["gradients"][name].numpy()
-        assert np.abs(one - other).max() <= 1e-4 * np.abs(one).max() + 1e-9, name
+        assert np.abs(one - other).max() <= 1e-4 * np.abs(one).max() + 1e-7, name
 
 
 @pytest.mark.slow

@@ -1,0 +1,60 @@
+"""The stages that hand a backbone on, where it was trained elsewhere."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from assets.backbone import backbone, untrained_backbone
+from assets.features import backbone_files
+from assets.imports import import_backbone, list_backbones, use_backbone
+from assets.stage import Context
+from models.published import PublishedBackbone, published_name
+from models.residuals import srm_kernels
+from models.weights import load_backbone
+from warehouse.home import Home, UserError
+from warehouse.shards import frame
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home whose tables before training are there and empty."""
+    home = Home(tmp_path / "home")
+    store = Context(home).store
+    for table in ("pretext_targets", "crops"):
+        store.commit(table, [store.write_shard(table, frame(table, []))], provenance={})
+    return home
+
+
+def test_an_imported_backbone_goes_through_the_stages(home: Home, tmp_path: Path) -> None:
+    network = PublishedBackbone()
+    state = {f"module.{published_name(key)}": tensor for key, tensor in network.state_dict().items()}
+    torch.save(
+        {"state_net": state | {"module.backbone.group1.hpf.weight": srm_kernels()}},
+        tmp_path / "net.pth",
+    )
+    imported = import_backbone(home, tmp_path / "net.pth")
+    context = Context(home)
+    backbone.materialise(context)
+    untrained_backbone.materialise(context)
+    assert backbone.is_current(context)
+    (row,) = context.store.read("backbones", ["trained"]).to_dicts()
+    assert (row["origin"], row["backbone"], row["preset"]) == ("imported", imported.identity, "full")
+    assert row["photographs"] is row["steps"] is None
+    assert context.store.read("pretext_metrics").is_empty()
+    in_use, companion = backbone_files(context)
+    assert in_use == imported.identity
+    # The companion is of the same architecture: what differs is what was learned.
+    assert load_backbone(home.backbones / companion / "backbone.safetensors").header.preset == "full"
+    assert [(kept.origin, kept.in_use) for kept in list_backbones(home)].count(("imported", True)) == 1
+
+    use_backbone(home, "trained")
+    assert not backbone.is_current(Context(home))
+    with pytest.raises(UserError, match="was not imported"):
+        use_backbone(home, companion)
+
+
+def test_an_imported_backbone_that_is_gone_is_named(home: Home) -> None:
+    home.registry.write_text("[training]\nbackbone = '0123456789abcdef'\n")
+    with pytest.raises(UserError, match="backbone 0123456789abcdef is not in"):
+        untrained_backbone.materialise(Context(home))
