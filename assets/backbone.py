@@ -72,10 +72,11 @@ def _preset(context: Context) -> str:
 
 def imported_weights(home: Home, identity: str) -> Path:
     """Weights of an imported backbone; UserError where the home does not have it."""
-    path = home.backbones / identity / WEIGHTS
-    if not path.exists():
-        raise UserError(f"backbone {identity} is not in {home.path}: `sdaie backbone list` says which are")
-    return path
+    # Compared instead of looked up: what a person types is not to lead out of the folder.
+    for path in home.backbones.glob(f"*/{WEIGHTS}"):
+        if path.parent.name == identity:
+            return path
+    raise UserError(f"backbone {identity} is not in {home.path}: `sdaie backbone list` says which are")
 
 
 def _folders(role: str, context: Context) -> Iterator[Path]:
@@ -101,7 +102,7 @@ def backbone(context: Context) -> Product:
     if imported is not None:
         row = _backbone_row(TRAINED, imported, context.home.backbones / imported)
         empty = {table: frame(table, []) for table in ("pretext_metrics", "training_curve")}
-        unknown = {"steps": None, "photographs": None, "groups": None, "simulated_only": False}
+        unknown = {"steps": None, "photographs": None, "groups": None, "simulated_only": None}
         return Product({"backbones": frame("backbones", [row | unknown]), **empty}, {"imported": imported})
     if context.launch is None:
         raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")

@@ -4,7 +4,6 @@ The published file formats belong to `models/published.py`; the stage that hands
 `backbone.py`. This module loads torch and is not loaded by the definitions.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,16 +48,15 @@ def import_backbone(home: Home, file: Path) -> Imported:
     file that is no such checkpoint.
     """
     try:
-        network = read_published(file)
+        published = read_published(file)
     except WeightsError as error:
         raise UserError(str(error)) from None
+    network, sha256 = published.network, published.sha256
     binary = isinstance(network, BinaryNetwork)
     kind = "binary detector" if binary else "backbone with 14 heads"
     backbone, heads = (
         (network.pretext, None) if isinstance(network, BinaryNetwork) else (network.backbone, network.heads)
     )
-    with file.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     identity = digest(["imported", sha256])
     folder = home.backbones / identity
     if binary:
@@ -92,7 +90,12 @@ def list_backbones(home: Home) -> Iterator[Kept]:
     )
     chosen = read_registry(home).training.backbone
     for path in sorted(home.backbones.glob(f"*/{WEIGHTS}")):
-        header, identity = read_header(path), path.parent.name
+        identity = path.parent.name
+        try:
+            header = read_header(path)
+        except WeightsError as error:
+            yield Kept(identity, "unreadable", "", str(error), in_use=False)
+            continue
         provenance = header.provenance
         if header.origin == "imported":
             learned_from = f"{provenance['kind']}, file {provenance['sha256'][:16]}"

@@ -22,7 +22,7 @@ class BinaryNetwork(nn.Module):
         self.pretext.requires_grad_(False)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Logits (B, 2) of patches (B, N, 3, 64, 64), values in [0, 1]: photograph, generated."""
+        """Logits (B, 2) of patches (B, N, 3, 64, 64), values in [0, 1]."""
         logits: Tensor = self.classifier(self.own.image_features(patches))
         return logits
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +139,7 @@ class TrainingBatches:
         self._decoders, self._cutter = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.waited_seconds = 0.0
 
-    def from_step(self, step: int) -> Iterator[Batch]:
+    def from_step(self, step: int) -> Generator[Batch, None, None]:
         """Batches from the given step on, without end; `waited_seconds` counts what the caller has to wait."""
         ahead: deque[Future[Batch]] = deque()
         try:

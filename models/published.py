@@ -7,8 +7,11 @@ exactly such a checkpoint is refused with the reason.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -24,8 +27,9 @@ from models.weights import PublishedHeads, WeightsError
 PRESET = "full"
 STATE = "state_net"
 
-_HALF_PRECISION = 4e-3
-"""How far half precision may move a kernel's value."""
+MOST_BYTES = 256 * 1024**2
+"""The binary detector in double precision has 34 MB; whatever is far larger is something else."""
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 _KERNELS = "group1.hpf.weight"
 _RENAMED = [
@@ -59,40 +63,60 @@ class PublishedBackbone(nn.Module):
         self.heads = PublishedHeads(PRESETS[PRESET].dimension)
 
 
-def read_published(path: Path) -> PublishedBackbone | BinaryNetwork:
-    """The network of a published file, in evaluation mode: a backbone with heads, or a binary detector.
+@dataclass(frozen=True)
+class PublishedFile:
+    """What a file holds: its network, in float32 and evaluation mode, and the SHA-256 of the bytes it came from."""
 
-    WeightsError for a file that is no such checkpoint or would run code, naming each key that is missing, unexpected,
-    misshapen, not of floating-point numbers or not finite.
+    network: PublishedBackbone | BinaryNetwork
+    sha256: str
+
+
+def read_published(path: Path) -> PublishedFile:
+    """Read a published checkpoint: a backbone with heads, or a binary detector.
+
+    WeightsError, in one sentence, for a file that is no such checkpoint or would run code, naming each key that is
+    missing, unexpected, misshapen, not of plain floating-point numbers, not finite, or other than our kernels.
     """
-    state = _state(path)
-    # Keys begin with `module.`, which PyTorch's data parallelism adds; a file saved without it is as good.
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    content = _content(path)
+    state = _without_prefix(_state(content, path.name), path.name)
     binary = any(key.startswith("diffusionextractor_") for key in state)
+    if not binary and not any(key.startswith("backbone.") for key in state):
+        raise WeightsError(f"{path.name}: {STATE!r} is neither of a backbone nor of a binary detector")
     with torch.random.fork_rng(devices=[]):
         found: PublishedBackbone | BinaryNetwork = BinaryNetwork(PRESETS[PRESET]) if binary else PublishedBackbone()
-    ours = {published_name(key): key for key in found.state_dict()}
+    own = found.state_dict()
+    ours = {published_name(key): key for key in own}
     backbones = [_PARTS[name] for name, part in found.named_children() if isinstance(part, Backbone)]
-    kernels = {f"{name}.{_KERNELS}" for name in backbones}
-    problems = [f"missing {key}" for key in sorted((ours.keys() | kernels) - state.keys())]
-    problems += [f"unexpected {key}" for key in sorted(state.keys() - ours.keys() - kernels)]
-    for key, tensor in state.items():
-        wanted = srm_kernels() if key in kernels else found.state_dict().get(ours.get(key, ""))
-        if wanted is None:
-            continue
-        if tensor.shape != wanted.shape:
-            problems.append(f"{key} is {tuple(tensor.shape)}, not {tuple(wanted.shape)}")
-        elif not tensor.is_floating_point():
-            problems.append(f"{key} holds {tensor.dtype}, not floating-point numbers")
-        elif not tensor.isfinite().all():
-            problems.append(f"{key} is not finite")
-        elif key in kernels and not torch.allclose(tensor.float(), wanted, atol=_HALF_PRECISION):
-            problems.append(f"{key} are not the 30 SRM kernels")
+    kernels = {f"{name}.{_KERNELS}": srm_kernels() for name in backbones}
+    wanted = kernels | {name: own[key] for name, key in ours.items()}
+    problems = [f"missing {key}" for key in sorted(wanted.keys() - state.keys())]
+    problems += [f"unexpected {key}" for key in sorted(state.keys() - wanted.keys())]
+    problems += [f"{key} {fault}" for key in wanted if key in state and (fault := _fault(state[key], wanted[key]))]
+    problems += [
+        f"{key} are not the 30 SRM kernels"
+        for key, expected in kernels.items()
+        if key in state and _fault(state[key], expected) is None and _differ(state[key], expected)
+    ]
     if problems:
         raise WeightsError(f"{path.name}: {'; '.join(problems)}")
-    found.load_state_dict({ours[key]: tensor.float() for key, tensor in state.items() if key in ours})
-    return found.eval()
+    found.load_state_dict({key: state[name].float() for name, key in ours.items()})
+    return PublishedFile(found.eval(), hashlib.sha256(content).hexdigest())
+
+
+def _fault(tensor: Tensor, wanted: Tensor) -> str | None:
+    """What is wrong with a tensor, in words; None where nothing is."""
+    if tensor.shape != wanted.shape:
+        return f"is {tuple(tensor.shape)}, not {tuple(wanted.shape)}"
+    if tensor.dtype not in _DTYPES or tensor.layout != torch.strided or tensor.is_meta:
+        return f"holds {tensor.dtype} ({tensor.layout}, {tensor.device}), not plain floating-point numbers"
+    # After the conversion: a large number of double precision is infinite in float32.
+    return None if tensor.float().isfinite().all() else "is not finite"
+
+
+def _differ(kernels: Tensor, expected: Tensor) -> bool:
+    """Whether kernels are others than expected, beyond the rounding of their own precision."""
+    rounding = 4 * max(torch.finfo(kernels.dtype).eps, torch.finfo(torch.float32).eps)
+    return (kernels.float() - expected).abs().max().item() > rounding
 
 
 def published_name(name: str) -> str:
@@ -104,23 +128,48 @@ def published_name(name: str) -> str:
     return f"{_PARTS[part]}.{rest}".removeprefix(".")
 
 
-def _state(path: Path) -> dict[str, Tensor]:
-    """The dictionary of tensors in a file; WeightsError where there is none."""
-    no_such = f"{path.name}: no published checkpoint"
+def _content(path: Path) -> bytes:
+    """The file's bytes, read once, so that what is hashed is what is loaded."""
+    if path.is_dir():
+        raise WeightsError(f"{path.name} is a folder: name the checkpoint file in it")
     if not path.is_file():
         raise WeightsError(f"{path.name}: no such file")
+    if path.stat().st_size > MOST_BYTES:
+        raise WeightsError(f"{path.name} has {path.stat().st_size >> 20} MiB; a published checkpoint has under 40")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path.name} cannot be read: {error.strerror}") from error
+    if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content):
+        raise WeightsError(f"{path.name} is a safetensors file; the published checkpoints are PyTorch files")
+    return content
+
+
+def _state(content: bytes, name: str) -> dict[Any, Any]:
+    """The dictionary `state_net`; WeightsError where there is none."""
+    no_such = f"{name}: no published checkpoint"
     try:
         with warnings.catch_warnings():
             # PyTorch warns of what it refuses to run; the error says so.
             warnings.simplefilter("ignore", UserWarning)
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+            whole: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise WeightsError(f"{no_such}: it holds more than tensors, or is no PyTorch file; nothing was run") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    # A damaged or hostile file may make the reader stumble in any way.
+    except Exception as error:
         raise WeightsError(f"{no_such}: not a whole PyTorch file") from error
-    state = content.get(STATE) if isinstance(content, dict) else None
+    state = whole.get(STATE) if isinstance(whole, dict) else None
     if not isinstance(state, dict) or not state:
         raise WeightsError(f"{no_such}: it has no dictionary {STATE!r}")
-    if not all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in state.items()):
-        raise WeightsError(f"{no_such}: {STATE!r} holds more than named tensors")
-    return dict(state)
+    return state
+
+
+def _without_prefix(state: dict[Any, Any], name: str) -> dict[str, Tensor]:
+    """The state by key without `module.`, which PyTorch's data parallelism puts before every key; or before none."""
+    named = all(isinstance(key, str) and key.isprintable() for key in state)
+    if not named or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise WeightsError(f"{name}: no published checkpoint: {STATE!r} holds more than named tensors")
+    prefixed = sum(key.startswith("module.") for key in state)
+    if 0 < prefixed < len(state):
+        raise WeightsError(f"{name}: {prefixed} of {len(state)} keys begin with `module.` instead of all or none")
+    return {key.removeprefix("module."): tensor for key, tensor in state.items()}

@@ -109,7 +109,6 @@ class _Loop:
         self.reported = -math.inf
         self.first_step = run.step
         self.training_seconds = 0.0
-        self.waited_before = 0.0
 
     def restore(self) -> None:
         """Go on from the newest usable checkpoint; all ranks read the same file."""
@@ -128,7 +127,7 @@ class _Loop:
     def to_the_end(self) -> None:
         """Step by step until the run is finished or interrupted."""
         run, batches = self.run, self.run.batches()
-        with closing(batches):  # type: ignore[type-var]
+        with closing(batches):
             while not run.finished:
                 started = time.monotonic()
                 try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ class TrainingRun:
         since_best = [entry for entry in self.validations if self.best and entry["step"] > self.best["step"]]
         return self.step >= self.config.steps or bool(patience and len(since_best) >= patience)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         """The batches that are still to come."""
         return self.data.batches.from_step(self.step)
 

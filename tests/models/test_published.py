@@ -41,20 +41,20 @@ def write(folder: Path, state: Any) -> Path:
 def test_a_backbone_comes_back_as_it_was(state: dict[str, Tensor], tmp_path: Path) -> None:
     assert len(state) == 95
     for given in (state, {key.removeprefix("module."): tensor for key, tensor in state.items()}):
-        found = read_published(write(tmp_path, given))
+        found = read_published(write(tmp_path, given)).network
         assert isinstance(found, PublishedBackbone)
         for key, tensor in found.state_dict().items():
             assert torch.equal(tensor, state[f"module.{published_name(key)}"])
 
 
 def test_half_precision_is_read_as_float32(state: dict[str, Tensor], tmp_path: Path) -> None:
-    found = read_published(write(tmp_path, {key: tensor.half() for key, tensor in state.items()}))
+    found = read_published(write(tmp_path, {key: tensor.half() for key, tensor in state.items()})).network
     assert {tensor.dtype for tensor in found.state_dict().values()} == {torch.float32}
 
 
 def test_a_binary_detector_comes_back_as_it_was(tmp_path: Path) -> None:
     network = BinaryNetwork(PRESETS["full"])
-    found = read_published(write(tmp_path, published(network)))
+    found = read_published(write(tmp_path, published(network))).network
     assert isinstance(found, BinaryNetwork)
     for key, tensor in network.state_dict().items():
         assert torch.equal(found.state_dict()[key], tensor)
@@ -68,6 +68,10 @@ def test_every_wrong_key_is_named(state: dict[str, Tensor], tmp_path: Path) -> N
     wrong["module.fc2.weight"] = torch.zeros(8, 528)
     wrong["module.fc1.bias"] = torch.zeros(1, dtype=torch.int64)
     wrong["module.fc3.bias"] = torch.full((1,), torch.nan)
+    wrong["module.fc4.bias"] = torch.full((1,), 1e300, dtype=torch.float64)
+    wrong["module.fc5.bias"] = torch.zeros(1).to(torch.float8_e4m3fn)
+    wrong["module.fc8.bias"] = torch.zeros(1).to_sparse()
+    wrong["module.fc13.bias"] = torch.zeros(1, device="meta")
     wrong["module.backbone.group1.hpf.weight"] = srm_kernels().flip(0)
     with pytest.raises(WeightsError) as raised:
         read_published(write(tmp_path, wrong))
@@ -78,6 +82,10 @@ def test_every_wrong_key_is_named(state: dict[str, Tensor], tmp_path: Path) -> N
         "fc2.weight is (8, 528), not (7, 528)",
         "fc1.bias holds torch.int64",
         "fc3.bias is not finite",
+        "fc4.bias is not finite",
+        "fc5.bias holds torch.float8_e4m3fn",
+        "fc8.bias holds torch.float32 (torch.sparse_coo",
+        "fc13.bias holds torch.float32 (torch.strided, meta)",
         "backbone.group1.hpf.weight are not the 30 SRM kernels",
     ):
         assert said in str(raised.value)
@@ -117,8 +125,24 @@ def test_what_is_no_checkpoint_is_refused(state: dict[str, Tensor], tmp_path: Pa
     torch.save({"state_net": {"module.backbone.x": 3}}, path)
     with pytest.raises(WeightsError, match="more than named tensors"):
         read_published(path)
-    with pytest.raises(WeightsError, match="no such file"):
+    torch.save({"state_net": {"module.a\x1b[2J": torch.zeros(1)}}, path)
+    with pytest.raises(WeightsError, match="more than named tensors"):
+        read_published(path)
+    torch.save({"state_net": {f"other.{number}": torch.zeros(1) for number in range(5000)}}, path)
+    with pytest.raises(WeightsError, match=r"neither of a backbone nor of a binary detector$"):
+        read_published(path)
+    keys = [key if number % 2 else key.removeprefix("module.") for number, key in enumerate(state)]
+    torch.save({"state_net": dict(zip(keys, state.values(), strict=True))}, path)
+    with pytest.raises(WeightsError, match=r"47 of 95 keys begin with `module.` instead of all or none$"):
+        read_published(path)
+    with path.open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(WeightsError, match="1048576 MiB"):
+        read_published(path)
+    with pytest.raises(WeightsError, match="is a folder"):
         read_published(tmp_path)
+    with pytest.raises(WeightsError, match="no such file"):
+        read_published(tmp_path / "absent.pth")
 
 
 @pytest.mark.parametrize("with_heads", [True, False])
@@ -150,7 +174,7 @@ def agree(actual: Tensor, expected: Tensor) -> bool:
 
 def test_answers_what_the_published_backbone_answers() -> None:
     expected = answers("backbone")
-    found = read_published(ANSWERS / "backbone.pth")
+    found = read_published(ANSWERS / "backbone.pth").network
     assert isinstance(found, PublishedBackbone)
     patches = patches_of(expected)
     with torch.inference_mode():
@@ -166,7 +190,7 @@ def test_answers_what_the_published_backbone_answers() -> None:
 
 def test_answers_what_the_published_binary_detector_answers() -> None:
     expected = answers("binary")
-    found = read_published(ANSWERS / "binary.pth")
+    found = read_published(ANSWERS / "binary.pth").network
     assert isinstance(found, BinaryNetwork)
     patches = patches_of(answers("backbone"))
     with torch.inference_mode():
