@@ -71,12 +71,22 @@ def _preset(context: Context) -> str:
 
 
 def imported_weights(home: Home, identity: str) -> Path:
-    """Weights of an imported backbone; UserError where the home does not have it."""
+    """Weights of an imported backbone; UserError where the home does not have it, or it was not imported."""
+    from models.weights import WeightsError, read_header
+
     # Compared instead of looked up: what a person types is not to lead out of the folder.
     for path in home.backbones.glob(f"*/{WEIGHTS}"):
         if path.parent.name == identity:
-            return path
-    raise UserError(f"backbone {identity} is not in {home.path}: `sdaie backbone list` says which are")
+            break
+    else:
+        raise UserError(f"backbone {identity} is not in {home.path}: `sdaie backbone list` says which are")
+    try:
+        origin = read_header(path).origin
+    except WeightsError as error:
+        raise UserError(f"backbone {identity}: {error}; import its file again") from None
+    if origin != "imported":
+        raise UserError(f"{identity} was not imported: `sdaie backbone use {TRAINED}` uses what this home trains")
+    return path
 
 
 def _folders(role: str, context: Context) -> Iterator[Path]:
@@ -100,7 +110,7 @@ def backbone(context: Context) -> Product:
     """
     imported = _imported(context)
     if imported is not None:
-        row = _backbone_row(TRAINED, imported, context.home.backbones / imported)
+        row = _backbone_row(TRAINED, imported, imported_weights(context.home, imported).parent)
         empty = {table: frame(table, []) for table in ("pretext_metrics", "training_curve")}
         unknown = {"steps": None, "photographs": None, "groups": None, "simulated_only": None}
         return Product({"backbones": frame("backbones", [row | unknown]), **empty}, {"imported": imported})

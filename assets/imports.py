@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import save
-
 from assets.backbone import TRAINED, WEIGHTS, imported_weights
 from models.binary import BinaryNetwork
 from models.published import PRESET, read_published
-from models.weights import Header, WeightsError, read_header, save_backbone, write_atomically
+from models.weights import Header, WeightsError, read_header, save_backbone, save_binary
 from warehouse.home import Home, UserError, digest
 from warehouse.registry import read_registry, set_training
 from warehouse.store import Store
@@ -52,17 +50,15 @@ def import_backbone(home: Home, file: Path) -> Imported:
     except WeightsError as error:
         raise UserError(str(error)) from None
     network, sha256 = published.network, published.sha256
-    binary = isinstance(network, BinaryNetwork)
-    kind = "binary detector" if binary else "backbone with 14 heads"
-    backbone, heads = (
-        (network.pretext, None) if isinstance(network, BinaryNetwork) else (network.backbone, network.heads)
-    )
+    if isinstance(network, BinaryNetwork):
+        kind, backbone, heads = "binary detector", network.pretext, None
+    else:
+        kind, backbone, heads = "backbone with 14 heads", network.backbone, network.heads
     identity = digest(["imported", sha256])
     folder = home.backbones / identity
-    if binary:
-        tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
-        write_atomically(folder / BINARY, save(tensors))
     header = Header("imported", PRESET, backbone.config, None, {"sha256": sha256, "kind": kind}, {})
+    if isinstance(network, BinaryNetwork):
+        save_binary(folder / BINARY, network, header)
     save_backbone(folder / WEIGHTS, backbone, heads, header)
     set_training(home, backbone=identity)
     return Imported(kind, identity, sum(parameter.numel() for parameter in backbone.parameters()))
@@ -71,12 +67,7 @@ def import_backbone(home: Home, file: Path) -> Imported:
 def use_backbone(home: Home, identity: str) -> None:
     """Use an imported backbone, or the one this home trains. UserError for one the home does not have."""
     if identity != TRAINED:
-        try:
-            header = read_header(imported_weights(home, identity))
-        except WeightsError as error:
-            raise UserError(str(error)) from None
-        if header.origin != "imported":
-            raise UserError(f"{identity} was not imported: `sdaie backbone use {TRAINED}` uses what this home trains")
+        imported_weights(home, identity)
     set_training(home, backbone=identity)
 
 

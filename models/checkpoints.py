@@ -25,29 +25,43 @@ class CheckpointError(ValueError):
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a state as the latest checkpoint and keep the one before; OSError leaves both as they were."""
+    """Write a state as the latest checkpoint and keep the one before; OSError leaves both as they were.
+
+    A damaged one is not kept, so that it cannot take the place of a good one.
+    """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     content = buffer.getvalue()
     latest = folder / LATEST
     fresh = folder / f"{LATEST}.new"
+    remove_unfinished(fresh)
     try:
         write_atomically(fresh, hashlib.sha256(content).digest() + content)
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
-    if latest.exists():
+    if latest.exists() and _intact(latest.read_bytes()):
         latest.replace(folder / PREVIOUS)
     fresh.replace(latest)
 
 
+def _intact(content: bytes) -> bool:
+    return hashlib.sha256(content[_DIGEST_BYTES:]).digest() == content[:_DIGEST_BYTES]
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a process that was killed while it wrote `path` has left."""
+    for temporary in path.parent.glob(f".{path.name}.*"):
+        temporary.unlink(missing_ok=True)
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """State of a checkpoint. CheckpointError where its bytes are not those that were written."""
+    """State of a checkpoint, on the processor. CheckpointError where its bytes are not those that were written."""
     content = path.read_bytes()
-    if hashlib.sha256(content[_DIGEST_BYTES:]).digest() != content[:_DIGEST_BYTES]:
+    if not _intact(content):
         raise CheckpointError(f"{path.name} is damaged")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST_BYTES:]), weights_only=True)
+        state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST_BYTES:]), map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}") from error
     return state
@@ -64,7 +78,7 @@ def newest_checkpoint(folder: Path, digest: str, report: Callable[[dict[str, Any
         except CheckpointError as error:
             report({"event": "checkpoint_damaged", "message": str(error)})
             continue
-        if state["digest"] == digest:
+        if state.get("digest") == digest:
             return state
         report({"event": "checkpoint_of_another_job", "message": f"{name} is of other data or another configuration"})
     return None
@@ -74,3 +88,4 @@ def remove_checkpoints(folder: Path) -> None:
     """Remove what a finished run no longer needs."""
     for name in (LATEST, PREVIOUS, f"{LATEST}.new"):
         (folder / name).unlink(missing_ok=True)
+        remove_unfinished(folder / name)

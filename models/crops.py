@@ -7,6 +7,7 @@ them is in `pretext`, the loop in `train`; how crops are cut from photographs is
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -26,6 +27,9 @@ Crop = NDArray[np.uint8]
 
 PREFETCHED = 3
 """Batches cut ahead of the network."""
+
+DECODERS = min(8, os.cpu_count() or 1)
+"""Threads that decode; what they decode does not depend on their number."""
 
 CROP_BYTES = 256 * 256 * 3
 
@@ -135,8 +139,10 @@ class TrainingBatches:
         whole = sum(crops) * CROP_BYTES <= memory_bytes
         self._window_crops = sum(crops) if whole else max(1, memory_bytes // 2 // CROP_BYTES)
         self._epochs: dict[int, list[_Window]] = {}
-        self._decoded: dict[tuple[int, ...], Future[dict[int, list[Crop]]]] = {}
-        self._decoders, self._cutter = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._unit_of = {row: number for number, unit in enumerate(shards.units) for row in unit.rows.tolist()}
+        self._decoded: dict[int, Future[dict[int, list[Crop]]]] = {}
+        self._current: _Window | None = None
+        self._decoders, self._cutter = ThreadPoolExecutor(DECODERS), ThreadPoolExecutor(1)
         self.waited_seconds = 0.0
 
     def from_step(self, step: int) -> Generator[Batch, None, None]:
@@ -174,8 +180,9 @@ class TrainingBatches:
         for number, window in enumerate(windows):
             if place < len(window.rows):
                 row = int(window.rows[place])
-                following = windows[number + 1] if number + 1 < len(windows) else self._epoch(epoch + 1)[0]
-                return row, self._crops(window, following)[row]
+                if window is not self._current:
+                    self._enter(window, windows[number + 1] if number + 1 < len(windows) else self._epoch(epoch + 1)[0])
+                return row, self._decoded[self._unit_of[row]].result()[row]
             place -= len(window.rows)
         raise AssertionError("a photograph belongs to one window")
 
@@ -202,20 +209,19 @@ class TrainingBatches:
         rows = np.unique(np.concatenate([self._shards.units[unit].rows for unit in kept]))
         return _Window(kept, rng.permutation(rows))
 
-    def _crops(self, window: _Window, following: _Window) -> dict[int, list[Crop]]:
-        """Decoded crops of a window; those of the window that follows are on their way."""
-        for wanted in (window, following):
-            if wanted.units not in self._decoded:
-                self._decoded[wanted.units] = self._decoders.submit(self._decode, wanted.units)
-        for units in self._decoded.keys() - {window.units, following.units}:
-            del self._decoded[units]
-        return self._decoded[window.units].result()
+    def _enter(self, window: _Window, following: _Window) -> None:
+        """Have the units of a window decoded, then those of the window that follows; forget all others."""
+        for unit in (*window.units, *following.units):
+            if unit not in self._decoded:
+                self._decoded[unit] = self._decoders.submit(self._decode, self._shards.units[unit])
+        for unit in self._decoded.keys() - {*window.units, *following.units}:
+            del self._decoded[unit]
+        self._current = window
 
-    def _decode(self, units: tuple[int, ...]) -> dict[int, list[Crop]]:
+    def _decode(self, unit: _Unit) -> dict[int, list[Crop]]:
         decoded: dict[int, list[Crop]] = {}
-        for unit in (self._shards.units[number] for number in units):
-            for row, crop in zip(unit.rows.tolist(), self._shards.read(unit, np.arange(len(unit.rows))), strict=True):
-                decoded.setdefault(row, []).append(crop)
+        for row, crop in zip(unit.rows.tolist(), self._shards.read(unit, np.arange(len(unit.rows))), strict=True):
+            decoded.setdefault(row, []).append(crop)
         return decoded
 
     def close(self) -> None:

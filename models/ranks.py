@@ -1,6 +1,6 @@
 """Several processes that train one network: who they are, and what they tell each other.
 
-Here belong the process group that torchrun describes in the environment, the device of a rank, and the two exchanges
+Here belong the process group that torchrun describes in the environment, the device of a rank, and the few exchanges
 training needs. One process alone is one rank and exchanges nothing. What is trained is in `train`.
 """
 
@@ -53,6 +53,11 @@ class Ranks:
         for gradient, summed in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(summed.view_as(gradient))
 
+    def same(self, number: int) -> bool:
+        """Whether all ranks hold the same number."""
+        numbers = self.gather(torch.tensor([[float(number)]], dtype=torch.float64, device=self.device))
+        return bool((numbers == number).all())
+
     def agree(self, wish: bool) -> bool:
         """Whether any rank wishes it: all ranks end at the same step or none does."""
         if self.count == 1:
@@ -72,6 +77,8 @@ def joined_ranks() -> Iterator[Ranks]:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", local) if cuda else PROCESSOR
     count = int(os.environ.get("WORLD_SIZE", "1"))
+    if cuda:
+        torch.cuda.set_device(device)
     if count == 1:
         yield Ranks(device=device)
         return

@@ -3,7 +3,8 @@
 Here belongs the loop: when a step, a validation, a checkpoint and a report are due, and the files a run leaves. It
 reports through a callback and knows nothing of who listens. What a run is, is in `training_run`, checkpoints in
 `checkpoints`, several processes in `ranks`, the weights' format in `weights`. `python -m models.train job.json` runs a
-job and prints a JSON line a report; `torchrun --nproc-per-node N -m models.train job.json` runs it in N processes.
+job and prints a JSON line a report; `torchrun --nproc-per-node N -m models.train job.json` runs it in N processes,
+which must see the same folders. SIGTERM has either write its checkpoint and end with status 143.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from typing import Any
 import torch
 
 from models.allocator import keep_freed_memory
-from models.checkpoints import newest_checkpoint, remove_checkpoints, write_checkpoint
+from models.checkpoints import newest_checkpoint, remove_checkpoints, remove_unfinished, write_checkpoint
 from models.ranks import Ranks, joined_ranks
+from models.stopping import STOPPED, stop_when_signalled
 from models.train_config import TrainConfig
-from models.training_run import NonFiniteLossError, TrainingRun, job_digest, read_data
+from models.training_run import NonFiniteLossError, TrainingDataError, TrainingRun, job_digest, read_data
 from models.validation import TagValidation, score
 from models.weights import Header, save_backbone, write_atomically
 
@@ -41,9 +43,21 @@ class TrainingStoppedError(RuntimeError):
     """Training was asked to stop; its checkpoint is kept, and the same job goes on from it."""
 
 
+class NotWrittenError(OSError):
+    """What training has learned could not be written; the message says what to do."""
+
+
+PLAIN_ERRORS = (ValueError, NonFiniteLossError, NotWrittenError)
+"""Errors whose message is all that a person needs to mend them."""
+
+
 @dataclass(frozen=True)
 class TrainResult:
-    """What a finished run leaves: its files, the steps done, and the validation of the kept weights."""
+    """What a finished run leaves: its files, the steps done, and the validation of the kept weights.
+
+    `patches_per_second` and `waited`, the share of the time in which the network waited for data, are of the training
+    steps of this process alone, and stand in no file.
+    """
 
     backbone_path: Path
     metrics_path: Path
@@ -52,6 +66,7 @@ class TrainResult:
     score: float
     validation: dict[str, TagValidation]
     patches_per_second: float
+    waited: float
 
 
 @contextmanager
@@ -83,8 +98,8 @@ def train(
     with its own, and the first alone reports and writes; every batch, loss and gradient is that of one rank.
 
     TargetsError, CropsError, TrainingDataError when the data do not do; NonFiniteLossError, the last good state kept as
-    a checkpoint; TrainingStoppedError when asked to stop or after `config.minutes`; OSError when the weights cannot be
-    written.
+    a checkpoint; TrainingStoppedError when asked to stop or after `config.minutes`; NotWrittenError when the weights
+    cannot be written, the checkpoint kept.
     """
     ranks = ranks or Ranks()
     keep_freed_memory()
@@ -95,8 +110,7 @@ def train(
             loop = _Loop(run, out_dir, report if ranks.first else lambda _: None, stop)
             loop.restore()
             loop.to_the_end()
-            result = _finish(run, out_dir, loop.rate, provenance or {})
-    loop.report({"event": "finished", "step": run.step, "best_step": result.best_step, "score": result.score})
+            result = loop.finish(provenance or {})
     return result
 
 
@@ -109,14 +123,18 @@ class _Loop:
         self.reported = -math.inf
         self.first_step = run.step
         self.training_seconds = 0.0
+        self.ended = False
 
     def restore(self) -> None:
-        """Go on from the newest usable checkpoint; all ranks read the same file."""
+        """Go on from the newest usable checkpoint; TrainingDataError where the ranks do not find the same one."""
         state = newest_checkpoint(self.folder, self.run.digest, self.report)
         if state is not None:
             self.run.restore(state)
             self.first_step = self.run.step
             self.report({"event": "continued", "step": self.run.step})
+        self.ended = self.run.finished
+        if not self.run.ranks.same(self.run.step):
+            raise TrainingDataError(f"the ranks find different checkpoints: {self.folder} must be one folder for all")
 
     @property
     def rate(self) -> float:
@@ -124,11 +142,16 @@ class _Loop:
         patches = (self.run.step - self.first_step) * self.run.config.batch_photos * self.run.config.patches
         return patches / self.training_seconds if self.training_seconds else 0.0
 
+    @property
+    def waited(self) -> float:
+        """Share of the time of these steps in which the network waited for data."""
+        return self.run.data.batches.waited_seconds / self.training_seconds if self.training_seconds else 0.0
+
     def to_the_end(self) -> None:
         """Step by step until the run is finished or interrupted."""
         run, batches = self.run, self.run.batches()
         with closing(batches):
-            while not run.finished:
+            while not self.ended:
                 started = time.monotonic()
                 try:
                     values = run.train_step(next(batches))
@@ -148,7 +171,7 @@ class _Loop:
 
     def _interrupt(self) -> None:
         """TrainingStoppedError where any rank was asked to stop or the minutes are over, the checkpoint written."""
-        if self.run.finished:
+        if self.ended:
             return
         minutes = self.run.config.minutes
         over = minutes is not None and time.monotonic() - self.started >= 60 * minutes
@@ -180,8 +203,9 @@ class _Loop:
         }
 
     def _validate(self) -> None:
-        waited = self.run.data.batches.waited_seconds
         table = self.run.validate()
+        # Ranks on different hardware may judge by a rounding apart; none may go on alone.
+        self.ended = self.run.ranks.agree(self.run.finished)
         accuracies = {tag: entry.get("accuracy") for tag, entry in table.items()}
         self.report(
             {
@@ -189,13 +213,36 @@ class _Loop:
                 "step": self.run.step,
                 "score": score(table),
                 "accuracy": accuracies,
-                "waited": round(waited / self.training_seconds, 4),
+                "waited": round(self.waited, 4),
             }
         )
 
+    def finish(self, provenance: Mapping[str, Any]) -> TrainResult:
+        """Write the best weights and the metrics, then remove the checkpoints. NotWrittenError."""
+        run = self.run
+        try:
+            result = _write(run, self.folder, self.rate, self.waited, provenance)
+        except OSError as error:
+            self._save()
+            raise NotWrittenError(
+                f"the trained weights cannot be written to {self.folder} ({error.strerror or error}); make room there "
+                "and run the same job again: it goes on from its checkpoint"
+            ) from error
+        self.report(
+            {
+                "event": "finished",
+                "step": run.step,
+                "best_step": result.best_step,
+                "score": result.score,
+                "patches_per_second": round(result.patches_per_second, 1),
+                "waited": round(result.waited, 4),
+            }
+        )
+        return result
 
-def _finish(run: TrainingRun, out_dir: Path, rate: float, provenance: Mapping[str, Any]) -> TrainResult:
-    """Write the best weights and the metrics, then remove the checkpoints."""
+
+def _write(run: TrainingRun, out_dir: Path, rate: float, waited: float, provenance: Mapping[str, Any]) -> TrainResult:
+    """The files of a finished run; the first rank writes them."""
     assert run.best is not None
     run.network.load_state_dict(run.best["weights"])
     metrics = {
@@ -217,6 +264,8 @@ def _finish(run: TrainingRun, out_dir: Path, rate: float, provenance: Mapping[st
     if run.ranks.first:
         save_backbone(out_dir / BACKBONE_FILE, run.backbone, run.heads, header)
         write_atomically(out_dir / METRICS_FILE, json.dumps(metrics, indent=1).encode())
+        for name in (BACKBONE_FILE, METRICS_FILE):
+            remove_unfinished(out_dir / name)
         remove_checkpoints(out_dir)
     return TrainResult(
         backbone_path=out_dir / BACKBONE_FILE,
@@ -226,6 +275,7 @@ def _finish(run: TrainingRun, out_dir: Path, rate: float, provenance: Mapping[st
         score=run.best["score"],
         validation=run.best["table"],
         patches_per_second=rate,
+        waited=waited,
     )
 
 
@@ -248,10 +298,18 @@ def run_job(
     )
 
 
+def main(job: Path) -> None:
+    """Run the job in a file. The exit status is 143 when it was stopped, 1 with a sentence when it cannot run."""
+    stop = stop_when_signalled()
+    with joined_ranks() as ranks:
+        try:
+            run_job(json.loads(job.read_text()), lambda progress: print(json.dumps(progress), flush=True), stop, ranks)
+        except TrainingStoppedError as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(STOPPED)
+        except PLAIN_ERRORS as error:
+            sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    with joined_ranks() as joined:
-        run_job(
-            json.loads(Path(sys.argv[1]).read_text()),
-            lambda progress: print(json.dumps(progress), flush=True),
-            ranks=joined,
-        )
+    main(Path(sys.argv[1]))

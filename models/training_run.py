@@ -43,7 +43,7 @@ class TrainingDataError(ValueError):
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became infinite or no number; the message says at which step and in which tag."""
+    """The loss or its gradient became infinite or no number; the message says at which step, and in which tag."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def read_data(config: TrainConfig, crop_shards: Sequence[Path], targets_path: Pa
 def job_digest(config: TrainConfig, crop_shards: Sequence[Path], targets_path: Path) -> str:
     """What a checkpoint must agree in to be continued: configuration, targets, names and sizes of shards.
 
-    `minutes` and `threads` may differ: they only say when a run pauses and how fast it is.
+    `minutes` and `threads` may differ: they say when a run pauses and how fast it is, and of the weights no more than
+    the last digits.
     """
     shards = sorted((path.name, path.stat().st_size) for path in crop_shards)
     asked = {key: value for key, value in asdict(config).items() if key not in ("minutes", "threads")}
@@ -125,7 +126,7 @@ class TrainingRun:
     _PLAIN = ("digest", "step", "curve", "pending", "validations", "best")
 
     def __init__(self, config: TrainConfig, data: Data, digest: str, ranks: Ranks) -> None:
-        self.config, self.data, self.digest, self.ranks = config, data, digest, ranks
+        self.config, self.data, self.ranks = config, data, ranks
         self.vocabulary = data.targets.vocabulary()
         backbone = untrained(config.preset, config.seed)
         with torch.random.fork_rng(devices=[]):
@@ -134,6 +135,9 @@ class TrainingRun:
         self.backbone, self.heads = backbone.to(ranks.device), heads.to(ranks.device)
         self.network = nn.ModuleDict({"backbone": self.backbone, "heads": self.heads})
         self.optimiser = _optimiser(self.network, config)
+        # A checkpoint must also be of this network: a preset may have been built otherwise when it was written.
+        shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
+        self.digest = hashlib.sha256(json.dumps([digest, shapes]).encode()).hexdigest()
         self.step = 0
         self.curve: list[dict[str, Any]] = []
         self.pending: list[list[float]] = []
@@ -176,23 +180,28 @@ class TrainingRun:
         total = torch.stack(list(by_tag.values())).sum()
         if not total.isfinite():
             names = [tag for tag, loss in by_tag.items() if not loss.isfinite()]
-            photos = ", ".join(self.data.targets.photo_ids[row][:12] for row in batch.rows[:4])
-            raise NonFiniteLossError(
-                f"step {self.step + 1}: the loss of {', '.join(names)} is not finite (photographs {photos}, ...); "
-                "lower the learning rate"
-            )
+            raise self._not_finite(f"the loss of {', '.join(names)}", batch)
         self.optimiser.zero_grad()
         torch.autograd.backward(total)
         self.ranks.sum_gradients(self.network.parameters())
         return {tag: loss.item() for tag, loss in by_tag.items()}
 
+    def _not_finite(self, what: str, batch: Batch) -> NonFiniteLossError:
+        photos = ", ".join(self.data.targets.photo_ids[row][:12] for row in batch.rows[:4])
+        return NonFiniteLossError(
+            f"step {self.step + 1}: {what} is not finite (photographs {photos}, ...); lower the learning rate"
+        )
+
     def train_step(self, batch: Batch) -> dict[str, float]:
         """One step; the losses by tag. NonFiniteLossError before the weights take harm."""
         values = self.gradients_of(batch)
+        norm = nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
+        if not norm.isfinite():
+            raise self._not_finite("the norm of the gradient", batch)
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.rate_of_step(self.step)
         if self.config.gradient_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_norm)
+            nn.utils.clip_grads_with_norm_(self.network.parameters(), self.config.gradient_norm, norm)
         self.optimiser.step()
         self.step += 1
         self._extend_curve(values)

@@ -1,4 +1,4 @@
-"""Saving and loading a backbone with its heads, safely.
+"""Saving and loading backbones with their heads, and binary detectors, safely.
 
 Here belongs the project's own file format, safetensors with a JSON header: no code runs on loading. Training
 checkpoints are in `checkpoints`, the published PyTorch files in `published`.
@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.backbone import PRESETS, Backbone, BackboneConfig, random_backbone
+from models.binary import BinaryNetwork
 from models.pretext import CATEGORICAL, PretextHeads, Vocabulary
 
 FORMAT_VERSION = 2
@@ -146,9 +147,12 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> N
 
 def save_backbone(path: Path, backbone: Backbone, heads: nn.Module | None, header: Header) -> None:
     """Write backbone and heads atomically; equal content gives equal bytes."""
-    tensors = _together(backbone, heads).state_dict()
-    contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    write_atomically(path, save(contiguous, metadata=header.to_metadata()))
+    _save(path, _together(backbone, heads), header)
+
+
+def save_binary(path: Path, network: BinaryNetwork, header: Header) -> None:
+    """Write a binary detector's whole network as `save_backbone` writes a backbone."""
+    _save(path, network, header)
 
 
 def read_header(path: Path) -> Header:
@@ -166,9 +170,7 @@ def load_backbone(path: Path) -> LoadedBackbone:
     WeightsError when it is no such file, of another format version, or when a key is missing, unexpected or
     of another shape than the header's configuration asks for.
     """
-    header = read_header(path)
-    with safe_open(path, framework="pt") as file:
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    header, state = read_header(path), _tensors(path)
     heads: PretextHeads | PublishedHeads | None = None
     with torch.random.fork_rng(devices=[]):
         backbone = Backbone(header.config)
@@ -179,6 +181,25 @@ def load_backbone(path: Path) -> LoadedBackbone:
     network = _together(backbone, heads).eval()
     load_exactly(network, state, path.name)
     return LoadedBackbone(backbone, heads, header)
+
+
+def load_binary(path: Path) -> BinaryNetwork:
+    """Read a file of `save_binary`, in evaluation mode. WeightsError as from `load_backbone`."""
+    header = read_header(path)
+    with torch.random.fork_rng(devices=[]):
+        network = BinaryNetwork(header.config)
+    load_exactly(network, _tensors(path), path.name)
+    return network.eval()
+
+
+def _save(path: Path, module: nn.Module, header: Header) -> None:
+    contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in module.state_dict().items()}
+    write_atomically(path, save(contiguous, metadata=header.to_metadata()))
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 def _together(backbone: Backbone, heads: nn.Module | None) -> nn.ModuleDict:

@@ -1,6 +1,6 @@
 """The process that trains: opens Dagster Pipes and runs the training program.
 
-Here belong the process's own matters: the job it is handed, its end with its parent's, stopping on SIGTERM. The
+Here belong the process's own matters: the job it is handed, its end with its parent's, what a person reads of it. The
 training itself is in `models.train`, which knows nothing of Dagster.
 """
 
@@ -10,18 +10,16 @@ import ctypes
 import os
 import signal
 import sys
-import threading
 from collections.abc import Mapping
-from types import FrameType
 from typing import Any
 
 from dagster_pipes import open_dagster_pipes
 
+from models.stopping import STOPPED, stop_when_signalled
+
 PR_SET_PDEATHSIG = 1
 PARENT_VARIABLE = "SDAIE_PARENT_PID"
 """Set by `assets/stage.py`, which starts this process and may not import it."""
-STOPPED = 143
-"""Exit status after SIGTERM, as the shell counts it: 128 + 15."""
 
 
 def end_with_parent() -> None:
@@ -55,35 +53,31 @@ def line(progress: Mapping[str, Any]) -> str:
         return f"step {progress['step']}: no checkpoint, training goes on: {progress['message']}"
     if "message" in progress:
         return f"a checkpoint is not used: {progress['message']}"
-    return f"finished after {progress['step']} steps; kept the weights of step {progress['best_step']}"
+    return (
+        f"finished after {progress['step']} steps; kept the weights of step {progress['best_step']}; "
+        f"{progress['patches_per_second']:.0f} patches/s, waited for data {progress['waited']:.1%} of the time"
+    )
 
 
 def main() -> None:
     """Run the job in Pipes' extras: `{"config", "crop_shards", "targets", "out"}`, see `models.train.run_job`."""
-    stop = threading.Event()
-
-    def on_signal(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    # Ctrl-C on a terminal reaches this process as well as its parent.
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, on_signal)
+    stop = stop_when_signalled()
     end_with_parent()
     # torch takes seconds to import: the guard is set before.
-    from models.train import TrainingStoppedError, run_job
-    from models.training_run import NonFiniteLossError
+    from models.ranks import joined_ranks
+    from models.train import PLAIN_ERRORS, TrainingStoppedError, run_job
 
-    with open_dagster_pipes() as pipes:
+    with open_dagster_pipes() as pipes, joined_ranks() as ranks:
 
         def report(progress: dict[str, Any]) -> None:
             pipes.log.info(line(progress))
 
         try:
-            run_job(pipes.extras, report, stop.is_set)
+            run_job(pipes.extras, report, stop, ranks)
         except TrainingStoppedError as stopped:
             pipes.log.warning(str(stopped))
             sys.exit(STOPPED)
-        except (ValueError, NonFiniteLossError) as error:
+        except PLAIN_ERRORS as error:
             # What a person can mend: the asset fails with this sentence instead of an exit code.
             pipes.report_custom_message({"error": str(error)})
 

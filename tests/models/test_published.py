@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.backbone import PRESETS, Backbone
+from models.backbone import PRESETS
 from models.binary import BinaryNetwork
 from models.published import PublishedBackbone, published_name, read_published
 from models.residuals import srm_kernels
@@ -197,11 +197,3 @@ def test_answers_what_the_published_binary_detector_answers() -> None:
         assert agree(found.own.image_features(patches), expected["feature"])
         assert agree(found(patches), expected["logits"])
         assert agree(found.tap_distances(patches.flatten(0, 1)), expected["tap_distances"])
-
-
-def test_the_pretext_backbone_of_a_binary_detector_learns_nothing() -> None:
-    network = BinaryNetwork(PRESETS["compact"])
-    torch.autograd.backward(network.tap_distances(torch.rand(2, 3, 64, 64)).sum())
-    assert all(parameter.grad is None for parameter in network.pretext.parameters())
-    assert isinstance(network.own, Backbone)
-    assert network.own.stem.conv.weight.grad is not None

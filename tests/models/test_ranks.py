@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from models.ranks import Ranks
+from models.train import TrainingStoppedError, train
 from models.train_config import TrainConfig
 from models.training_run import TrainingDataError, TrainingRun, read_data
 from tests.models import synthetic_crops
@@ -78,6 +79,33 @@ def test_two_ranks_train_as_a_program_and_only_the_first_speaks(tmp_path: Path) 
     events = [json.loads(line)["event"] for line in done.stdout.splitlines() if line.startswith("{")]
     assert events == ["progress", "validation", "finished"]
     assert (tmp_path / "out" / "backbone.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_ranks_that_find_different_checkpoints_end(tmp_path: Path) -> None:
+    shards, targets = synthetic_crops.write(tmp_path, photos=60)
+    asked = iter([False, True])
+    with pytest.raises(TrainingStoppedError):
+        train(CONFIG, shards, targets, tmp_path / "0", lambda _: None, lambda: next(asked))
+    program = """
+import json, sys
+from pathlib import Path
+from models.ranks import joined_ranks
+from models.train import run_job
+job = json.loads(sys.argv[1])
+with joined_ranks() as ranks:
+    run_job(job | {"out": f"{job['out']}/{ranks.rank}"}, lambda _: None, ranks=ranks)
+"""
+    (tmp_path / "apart.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{program}")
+    job = {
+        "config": vars(CONFIG),
+        "crop_shards": [str(shard) for shard in shards],
+        "targets": str(targets),
+        "out": str(tmp_path),
+    }
+    done = torchrun(str(tmp_path / "apart.py"), json.dumps(job))
+    assert done.returncode != 0
+    assert "the ranks find different checkpoints" in done.stderr
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:

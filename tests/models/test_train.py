@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from models.checkpoints import LATEST, PREVIOUS
 from models.pretext import TAGS
+from models.ranks import Ranks
 from models.train import TrainingStoppedError, train
 from models.train_config import TrainConfig, train_config
-from models.training_run import NonFiniteLossError, TrainingDataError
+from models.training_run import NonFiniteLossError, TrainingDataError, TrainingRun, read_data
 from models.weights import load_backbone
 from tests.models import synthetic_crops
 
@@ -48,6 +52,7 @@ def test_noise_and_blur_are_learned_and_told_on_unseen_groups(tmp_path: Path) ->
     assert result.validation["f_number"]["tie_rate"] == 1
     assert [r["step"] for r in reports if r["event"] == "validation"] == [50, 100, 150]
     assert reports[-1]["event"] == "finished"
+    assert 0 < reports[-1]["waited"] == round(result.waited, 4) < 1
 
     metrics = json.loads(result.metrics_path.read_text())
     assert set(metrics["validation"]) == set(TAGS)
@@ -156,6 +161,40 @@ program.train(config, [Path(s) for s in shards], Path(targets), Path(out), lambd
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["backbone.safetensors", "metrics.json"]
 
 
+def test_weights_that_cannot_be_written_leave_the_checkpoint_to_go_on_from(
+    small: tuple[list[Path], Path], tmp_path: Path
+) -> None:
+    job = {
+        "config": asdict(QUICK),
+        "crop_shards": [str(shard) for shard in small[0]],
+        "targets": str(small[1]),
+        "out": str(tmp_path / "out"),
+    }
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    whole = train(QUICK, *small, tmp_path / "whole", silent)
+    asked = iter([False, True])
+    with pytest.raises(TrainingStoppedError):
+        train(QUICK, *small, tmp_path / "out", silent, lambda: next(asked))
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from models.train import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+main(Path(sys.argv[1]))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "job.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [LATEST]
+    resumed = train(QUICK, *small, tmp_path / "out", silent)
+    assert resumed.backbone_path.read_bytes() == whole.backbone_path.read_bytes()
+    assert resumed.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
+
+
 def test_the_published_schedule_is_there_by_name() -> None:
     config = train_config("published", steps=10)
     assert (config.preset, config.batch_photos, config.patches) == ("full", 128, 16)
@@ -169,6 +208,20 @@ def test_loss_that_is_no_number_stops_training_and_says_where(small: tuple[list[
         train(replace(QUICK, learning_rate=1e30), *small, tmp_path, silent)
     assert not (tmp_path / "backbone.safetensors").exists()
     assert (tmp_path / LATEST).exists()
+
+
+def test_a_gradient_that_is_no_number_never_reaches_the_weights(small: tuple[list[Path], Path]) -> None:
+    data = read_data(QUICK, *small, Ranks())
+    run = TrainingRun(QUICK, data, "", Ranks())
+    run.heads.get_parameter("linear.make.weight").data.zero_()[0] = 1e36
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    with (
+        closing(data.batches),
+        pytest.raises(NonFiniteLossError, match="step 1: the norm of the gradient"),
+    ):
+        run.train_step(data.batches.batch(0))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in run.network.state_dict().items())
+    assert run.step == 0
 
 
 def test_too_few_photographs_are_refused(small: tuple[list[Path], Path], tmp_path: Path) -> None:
@@ -218,3 +271,22 @@ def test_runs_as_a_program(small: tuple[list[Path], Path], tmp_path: Path) -> No
     events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
     assert events == ["progress", "validation", "validation", "finished"]
     assert (tmp_path / "out" / "backbone.safetensors").exists()
+
+
+def test_the_program_writes_its_checkpoint_when_terminated(small: tuple[list[Path], Path], tmp_path: Path) -> None:
+    job = {
+        "config": asdict(replace(QUICK, steps=1_000_000, validation_every=1_000_000)),
+        "crop_shards": [str(shard) for shard in small[0]],
+        "targets": str(small[1]),
+        "out": str(tmp_path / "out"),
+    }
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    command = [sys.executable, "-m", "models.train", str(tmp_path / "job.json")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=60) == 143
+        assert re.search(r"stopped after step \d+; run the same job again", process.stderr.read())
+    assert (tmp_path / "out" / LATEST).exists()

@@ -8,13 +8,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from models.backbone import PRESETS
+from models.binary import BinaryNetwork
 from models.pretext import CATEGORICAL, PretextHeads, Vocabulary
 from models.weights import (
     Header,
     WeightsError,
     load_backbone,
+    load_binary,
     load_exactly,
     save_backbone,
+    save_binary,
     untrained,
     write_atomically,
 )
@@ -53,6 +56,18 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
         save_backbone(tmp_path / f"{i}", backbone, heads, HEADER)
         contents.add((tmp_path / f"{i}").read_bytes())
     assert len(contents) == 1
+
+
+def test_a_binary_detector_returns_whole_and_is_no_backbone_file(tmp_path: Path) -> None:
+    network = BinaryNetwork(PRESETS["compact"])
+    header = Header("imported", "compact", PRESETS["compact"], None, {"sha256": "0"}, {})
+    save_binary(tmp_path / "binary", network, header)
+    loaded = load_binary(tmp_path / "binary")
+    assert not loaded.training
+    for key, tensor in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], tensor)
+    with pytest.raises(WeightsError, match=r"unexpected classifier\.bias"):
+        load_backbone(tmp_path / "binary")
 
 
 def test_wrong_keys_are_named(tmp_path: Path) -> None:

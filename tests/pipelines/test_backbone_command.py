@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from assets.backbone import backbone, pretext_targets, untrained_backbone
+from assets.crops import crops
+from assets.stage import Context
 from models.backbone import PRESETS
 from models.binary import BinaryNetwork
 from models.published import PublishedBackbone, published_name
 from models.residuals import srm_kernels
-from models.weights import load_backbone
-from warehouse.home import Home
-from warehouse.registry import read_registry
+from models.weights import load_backbone, load_binary, save_untrained
+from warehouse.home import Home, UserError
+from warehouse.registry import read_registry, set_training
+from warehouse.shards import frame
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +52,11 @@ def test_a_published_file_is_imported_and_in_use(
     own = network.pretext if isinstance(network, BinaryNetwork) else network.backbone
     for key, tensor in own.state_dict().items():
         assert torch.equal(loaded.backbone.state_dict()[key], tensor)
-    assert (home.backbones / identity / "binary.safetensors").exists() == (kind == "binary")
+    whole = home.backbones / identity / "binary.safetensors"
+    assert whole.exists() == isinstance(network, BinaryNetwork)
+    if isinstance(network, BinaryNetwork):
+        for key, tensor in network.state_dict().items():
+            assert torch.equal(load_binary(whole).state_dict()[key], tensor)
     listed = sdaie(home.path, "backbone", "list").stdout
     assert listed.startswith(f"* {identity}  imported   full")
 
@@ -75,3 +83,37 @@ def test_another_file_is_one_clear_line(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "x.pth: no published checkpoint" in refused.stderr
+
+
+def test_a_damaged_backbone_is_listed_as_such(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    save_untrained(home.backbones / ("0" * 16) / "backbone.safetensors", "compact", 0)
+    (home.backbones / ("1" * 16)).mkdir()
+    (home.backbones / ("1" * 16) / "backbone.safetensors").write_text("text")
+    listed = sdaie(home.path, "backbone", "list")
+    assert listed.returncode == 0, listed.stderr
+    first, second = listed.stdout.splitlines()
+    assert "untrained  compact" in first
+    assert "unreadable" in second
+    assert "not a whole safetensors file" in second
+
+
+def without_photographs(home: Home) -> Context:
+    context = Context(home)
+    for stage in (pretext_targets, crops):
+        context.store.write(stage.tables[0], frame(stage.tables[0], []))
+    return context
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"), [("a" * 16, "`sdaie backbone list` says which are"), ("0" * 16, "was not imported")]
+)
+def test_what_was_not_imported_into_the_home_is_one_clear_sentence(tmp_path: Path, identity: str, said: str) -> None:
+    home = Home(tmp_path / "home")
+    save_untrained(home.backbones / ("0" * 16) / "backbone.safetensors", "compact", 0)
+    set_training(home, backbone=identity)
+    context = without_photographs(home)
+    for stage in (backbone, untrained_backbone):
+        assert not stage.is_current(context)
+        with pytest.raises(UserError, match=said):
+            stage.materialise(context)

@@ -72,6 +72,20 @@ def test_absent_parts_are_said_to_be_absent(make_home: HomeBuilder, stop: str, s
         assert not re.search(rf"\b{absent}\b(?! yet\.|\.)", words)
 
 
+def test_an_imported_backbone_is_named_and_nothing_is_claimed_of_it(make_home: HomeBuilder) -> None:
+    home = make_home(detectors={"one_class": 0.1}, name="imported")
+    store = Store(home.tables)
+    unknown = [pl.lit(None).alias(name) for name in ("steps", "photographs", "groups")]
+    store.write("backbones", store.read("backbones").with_columns(pl.lit("imported").alias("origin"), *unknown).head(1))
+    for table in ("pretext_metrics", "training_curve"):
+        store.write(table, store.read(table).clear())
+    build_catalogue(home, store)
+    words = words_of(page_of(home))
+    assert "The backbone b0a1c2d3e4f50617 (compact) was imported: it was trained elsewhere" in words
+    assert not re.search(r"\b(None|nan|Undefined)\b", words)
+    assert query(home, "pretext").rows == []
+
+
 def test_without_a_champion_the_best_is_shown_as_what_it_is(make_home: HomeBuilder) -> None:
     words = words_of(page_of(make_home(), {}))
     assert "No champion has been named yet. Shown is the detector with the best AUROC: one_class ." in words
