@@ -4,7 +4,7 @@ Here belongs the loop: when a step, a validation, a checkpoint and a report are 
 reports through a callback and knows nothing of who listens. What a run is, is in `training_run`, checkpoints in
 `checkpoints`, several processes in `ranks`, the weights' format in `weights`. `python -m models.train job.json` runs a
 job and prints a JSON line a report; `torchrun --nproc-per-node N -m models.train job.json` runs it in N processes,
-which must see the same folders. SIGTERM has either write its checkpoint and end with status 143.
+which must see the same folders. SIGTERM has either write its checkpoint and end: status 143, or 1 of torchrun itself.
 """
 
 from __future__ import annotations
@@ -305,7 +305,8 @@ def main(job: Path) -> None:
         try:
             run_job(json.loads(job.read_text()), lambda progress: print(json.dumps(progress), flush=True), stop, ranks)
         except TrainingStoppedError as stopped:
-            print(stopped, file=sys.stderr)
+            if ranks.first:
+                print(stopped, file=sys.stderr)
             sys.exit(STOPPED)
         except PLAIN_ERRORS as error:
             sys.exit(str(error))

@@ -28,7 +28,11 @@ def awkward(patches: Tensor) -> Tensor:
 
 
 def relative(actual: Tensor, expected: Tensor) -> float:
-    return ((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-30)).item()
+    """Distance of two tensors in shares of the expected one's norm."""
+    distance = torch.linalg.vector_norm((actual - expected).detach()) / torch.linalg.vector_norm(
+        expected.detach()
+    ).clamp_min(1e-30)
+    return float(distance)
 
 
 def gradients(network: nn.Module, features: Tensor) -> dict[str, Tensor]:
