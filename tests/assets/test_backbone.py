@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from assets.backbone import backbone, untrained_backbone
 from assets.features import backbone_files
 from assets.imports import import_backbone, list_backbones, use_backbone
 from assets.stage import Context
-from models.published import PublishedBackbone, published_name
-from models.residuals import srm_kernels
+from models.published import PublishedBackbone
 from models.weights import load_backbone
+from tests.models.published_files import write_published
 from warehouse.home import Home, UserError
 from warehouse.shards import frame
 
@@ -27,13 +26,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_an_imported_backbone_goes_through_the_stages(home: Home, tmp_path: Path) -> None:
-    network = PublishedBackbone()
-    state = {f"module.{published_name(key)}": tensor for key, tensor in network.state_dict().items()}
-    torch.save(
-        {"state_net": state | {"module.backbone.group1.hpf.weight": srm_kernels()}},
-        tmp_path / "net.pth",
-    )
-    imported = import_backbone(home, tmp_path / "net.pth")
+    imported = import_backbone(home, write_published(tmp_path / "net.pth", PublishedBackbone()))
     context = Context(home)
     backbone.materialise(context)
     untrained_backbone.materialise(context)

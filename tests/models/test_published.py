@@ -14,23 +14,16 @@ from models.binary import BinaryNetwork
 from models.published import PublishedBackbone, published_name, read_published
 from models.residuals import srm_kernels
 from models.weights import Header, WeightsError, load_backbone, save_backbone
+from tests.models.published_files import published_state, write_published
 
 ANSWERS = Path(__file__).parents[2] / "../shared/reference"
-
-
-def published(network: PublishedBackbone | BinaryNetwork) -> dict[str, Tensor]:
-    """A state in the published layout."""
-    state = {f"module.{published_name(key)}": tensor for key, tensor in network.state_dict().items()}
-    for part in {key.split(".")[1] for key in state if ".group1_b." in key}:
-        state[f"module.{part}.group1.hpf.weight"] = srm_kernels()
-    return state
 
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return published(PublishedBackbone())
+        return published_state(PublishedBackbone())
 
 
 def write(folder: Path, state: Any) -> Path:
@@ -54,7 +47,7 @@ def test_half_precision_is_read_as_float32(state: dict[str, Tensor], tmp_path: P
 
 def test_a_binary_detector_comes_back_as_it_was(tmp_path: Path) -> None:
     network = BinaryNetwork(PRESETS["full"])
-    found = read_published(write(tmp_path, published(network))).network
+    found = read_published(write_published(tmp_path / "net.pth", network)).network
     assert isinstance(found, BinaryNetwork)
     for key, tensor in network.state_dict().items():
         assert torch.equal(found.state_dict()[key], tensor)

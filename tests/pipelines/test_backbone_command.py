@@ -10,9 +10,9 @@ from assets.crops import crops
 from assets.stage import Context
 from models.backbone import PRESETS
 from models.binary import BinaryNetwork
-from models.published import PublishedBackbone, published_name
-from models.residuals import srm_kernels
+from models.published import PublishedBackbone
 from models.weights import load_backbone, load_binary, save_untrained
+from tests.models.published_files import write_published
 from warehouse.home import Home, UserError
 from warehouse.registry import read_registry, set_training
 from warehouse.shards import frame
@@ -25,14 +25,6 @@ def sdaie(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def checkpoint(path: Path, network: PublishedBackbone | BinaryNetwork) -> Path:
-    state = {f"module.{published_name(key)}": tensor for key, tensor in network.state_dict().items()}
-    for part in {key.split(".")[1] for key in state if ".group1_b." in key}:
-        state[f"module.{part}.group1.hpf.weight"] = srm_kernels()
-    torch.save({"state_net": state}, path)
-    return path
-
-
 @pytest.fixture(scope="module")
 def networks() -> dict[str, PublishedBackbone | BinaryNetwork]:
     return {"backbone": PublishedBackbone(), "binary": BinaryNetwork(PRESETS["full"])}
@@ -43,7 +35,7 @@ def test_a_published_file_is_imported_and_in_use(
     tmp_path: Path, networks: dict[str, PublishedBackbone | BinaryNetwork], kind: str
 ) -> None:
     home, network = Home(tmp_path / "home"), networks[kind]
-    done = sdaie(home.path, "backbone", "import", str(checkpoint(tmp_path / "net.pth", network)))
+    done = sdaie(home.path, "backbone", "import", str(write_published(tmp_path / "net.pth", network)))
     assert done.returncode == 0, done.stderr
     assert "2,148,448 parameters, now in use" in done.stderr
     identity = read_registry(home).training.backbone
@@ -65,7 +57,7 @@ def test_the_one_in_use_is_chosen_by_name(
     tmp_path: Path, networks: dict[str, PublishedBackbone | BinaryNetwork]
 ) -> None:
     home = Home(tmp_path / "home")
-    sdaie(home.path, "backbone", "import", str(checkpoint(tmp_path / "net.pth", networks["backbone"])))
+    sdaie(home.path, "backbone", "import", str(write_published(tmp_path / "net.pth", networks["backbone"])))
     identity = read_registry(home).training.backbone
     assert sdaie(home.path, "backbone", "use", "trained").returncode == 0
     assert read_registry(home).training.backbone == "trained"
