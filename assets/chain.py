@@ -3,13 +3,10 @@
 import dagster as dg
 
 from assets.backbone import backbone, pretext_targets, untrained_backbone
-from assets.benchmark import (
-    benchmark_calibration,
-    benchmark_features,
-    benchmark_images,
-    benchmark_metrics,
-    benchmark_scores,
-)
+from assets.benchmark_features import benchmark_features
+from assets.benchmark_images import benchmark_images
+from assets.benchmark_metrics import benchmark_calibration, benchmark_metrics
+from assets.benchmark_scores import benchmark_scores
 from assets.corpus import files, photos, splits
 from assets.crops import crops
 from assets.detectors import champion, detectors, reference_features

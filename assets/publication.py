@@ -6,13 +6,10 @@ What the catalogue holds belongs to `warehouse/catalogue.py`, what the report sh
 from importlib.metadata import version
 
 from assets.backbone import backbone, untrained_backbone
-from assets.benchmark import (
-    benchmark_calibration,
-    benchmark_features,
-    benchmark_images,
-    benchmark_metrics,
-    benchmark_scores,
-)
+from assets.benchmark_features import benchmark_features
+from assets.benchmark_images import benchmark_images
+from assets.benchmark_metrics import benchmark_calibration, benchmark_metrics
+from assets.benchmark_scores import benchmark_scores
 from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
 from assets.exif import exif, exif_raw

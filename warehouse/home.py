@@ -56,6 +56,11 @@ class Home:
         return self.path / "backbones"
 
     @property
+    def binaries(self) -> Path:
+        """A folder for each trained binary detector, named by its identity."""
+        return self.path / "binaries"
+
+    @property
     def detectors(self) -> Path:
         """A folder for each fitted detector, named by its identity."""
         return self.path / "detectors"

@@ -7,10 +7,10 @@ to `sources.py`.
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from warehouse.home import Home, UserError, write_text
 
@@ -34,10 +34,53 @@ class Corpus(_Section):
 
 
 class Dataset(_Section):
-    """A registered benchmark set: a table of images, or a folder `<generator>/**/{0_real,1_fake}/*`."""
+    """A registered set of photographs and generated images, in one of the layouts of `benchmark_sets.py`.
+
+    `use`: "evaluate" scores it, "train" teaches the binary detector. `wild`: collected from the open web, so that what
+    is as shipped is reported apart, as track `in_the_wild`.
+    """
 
     source: str
-    use: list[Literal["evaluate"]] = Field(["evaluate"], min_length=1)
+    use: list[Literal["evaluate", "train"]] = Field(["evaluate"], min_length=1)
+    wild: bool = False
+
+
+class Evaluation(_Section):
+    """Which perturbations every benchmark image is judged under (`models/perturbations.py`)."""
+
+    grid: Literal["none", "default", "whole"] = "default"
+
+
+class Binary(_Section):
+    """How the binary detector is trained, where a set has the use "train".
+
+    `schedule` names the constants of training; size and steps may differ from it (None: as it says). `alpha` weighs the
+    distance to the pretext backbone's taps, 0 leaves it out. `mode` "leave_one_generator_out" trains one detector for
+    each generator, on all the others.
+    """
+
+    schedule: Literal["default", "published"] = "default"
+    preset: Literal["compact", "full"] | None = None
+    steps: int | None = Field(None, ge=1)
+    alpha: float = Field(0.05, ge=0)
+    seed: int = Field(0, ge=0)
+    mode: Literal["all_generators", "leave_one_generator_out"] = "all_generators"
+
+
+class OtherDetector(_Section):
+    """A detector of others: `class` "module:Class" of the interface in `models/detector.py`, or a table of `scores`.
+
+    The table is CSV or Parquet with the columns file and score, and may have track and perturbation.
+    """
+
+    class_: str | None = Field(None, alias="class", pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    scores: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.class_ is None) == (self.scores is None):
+            raise ValueError('a detector has either class = "module:Class" or scores = "file.csv"')
+        return self
 
 
 class Training(_Section):
@@ -74,6 +117,9 @@ class Registry(_Section):
     datasets: dict[Name, Dataset] = Field(default_factory=dict)
     training: Training = Training()
     detection: Detection = Detection()
+    evaluation: Evaluation = Evaluation()
+    binary: Binary = Binary()
+    detectors: dict[Name, OtherDetector] = Field(default_factory=dict)
     compute: ComputeSettings = ComputeSettings()
 
 

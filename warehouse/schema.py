@@ -74,8 +74,10 @@ PHOTO_ID = Column("photo_id", STRING, "SHA-256 of the file's bytes, hexadecimal"
 IMAGE_ID = Column("image_id", STRING, "SHA-256 of the file's bytes, hexadecimal")
 DATASET = Column("dataset", STRING, "name of the benchmark set, as registered")
 GENERATOR = Column("generator", STRING, "what made the image; `real` for photographs")
-TRACK = Column("track", STRING, "what happens to every image before it is judged: as_shipped or format_matched")
-PERTURBATION = Column("perturbation", STRING, "what was done to the image after the track; `none`")
+TRACK = Column(
+    "track", STRING, "what happens to every image before it is judged: as_shipped, format_matched, in_the_wild"
+)
+PERTURBATION = Column("perturbation", STRING, "what was done to the image after the track, as jpeg_75; `none`")
 BACKBONE = Column("backbone", STRING, "identity of the backbone: digest of configuration, data and code version")
 DETECTOR = Column("detector", STRING, "name of the detector")
 DETECTOR_ID = Column("detector_id", STRING, "identity of the fitted detector: digest of its contents")
@@ -291,11 +293,58 @@ _TRAINING = (
     ),
 )
 
+_BINARY = (
+    Table(
+        "binary_images",
+        "The images that the binary detector is trained on and those kept from it: halved by content.",
+        ("image_id",),
+        (
+            IMAGE_ID,
+            DATASET,
+            Column("uri", STRING, "path below the set's folder"),
+            GENERATOR,
+            Column("label", INT8, "0 photograph, 1 generated"),
+            Column("part", STRING, "train, or evaluate (scored, never trained on)"),
+        ),
+    ),
+    Table(
+        "binary_crops",
+        "Lossless crops of at most 256 x 256 stored pixels of the images that train the binary detector.",
+        ("image_id", "crop"),
+        (
+            IMAGE_ID,
+            Column("crop", INT16, "number of the crop within its image"),
+            Column("png", BINARY, "the crop as PNG, 8-bit RGB"),
+        ),
+        copied=False,
+        shard_rows=256,
+        row_group_rows=64,
+    ),
+    Table(
+        "binary_networks",
+        "The trained binary detectors: one, or with leave_one_generator_out one for each generator left out.",
+        ("detector",),
+        (
+            DETECTOR,
+            Column("network", STRING, "identity: digest of configuration, data, pretext backbone and code version"),
+            BACKBONE,
+            Column("seen", STRING, "generators it was trained on, as SET.GENERATOR joined by +"),
+            Column("left_out", STRING, "generator it was not to see, as SET.GENERATOR; null: none"),
+            Column("alpha", FLOAT, "weight of the distance to the pretext backbone's taps"),
+            Column("steps", INT64, "training steps of the kept weights"),
+            Column("photographs", INT64, "photographs it was trained on"),
+            Column("generated", INT64, "generated images it was trained on"),
+            Column("validation_accuracy", FLOAT, "share of held-out training images it tells; these chose the step"),
+        ),
+    ),
+)
+
 _FEATURES = (
     Column("complexity", FLOAT, "mean absolute residual of luma (square 3x3 kernel)", "grey levels"),
     Column("patches", INT32, "patches of 64 x 64 px behind token_mean"),
     Column("token_mean", VECTOR, "mean over all tokens of up to 16 patches spread over the image"),
     Column("token0", VECTOR, "token 0 over all non-overlapping patches (published protocol)"),
+    Column("covariates", VECTOR, "coarse content: energies, brightness, colour (models/content.py)"),
 )
 
 _DETECTION = (
@@ -312,6 +361,7 @@ _DETECTION = (
             FOLD,
             *_FEATURES,
         ),
+        version=2,
         copied=False,
         shard_rows=64,
     ),
@@ -323,14 +373,19 @@ _DETECTION = (
             DETECTOR,
             TRACK,
             DETECTOR_ID,
+            Column("family", STRING, "detectors that differ in what they were trained on alone; else its own name"),
+            Column("detector_version", STRING, "version, as a detector without fitted parts gives it; else null"),
             Column("backbone", STRING, "backbone of its features; null for a detector without one"),
+            Column("seen", STRING, "generators it was trained on, as SET.GENERATOR joined by +; null: none"),
             Column("description", STRING, "what it looks at"),
             Column("n_fit", INT64, "photographs it was fitted on (folds 0-2)"),
-            Column("n_calibration", INT64, "photographs its threshold comes from"),
-            Column("false_positive_rate", FLOAT, "rate the threshold was set for"),
-            Column("threshold", FLOAT, "a higher score is flagged as generated"),
+            Column("n_calibration", INT64, "photographs its p-values rank among; null where it has none"),
+            Column("false_positive_rate", FLOAT, "rate the threshold was set for; null for a threshold of its own"),
+            Column("threshold", FLOAT, "a higher score is flagged as generated; null: nothing is"),
+            Column("threshold_from", STRING, "calibration, fitting_data, or detector (its own); null: there is none"),
             Column("simulated_only", BOOL, "it saw nothing but simulated photographs"),
         ),
+        version=2,
     ),
     Table(
         "champions",
@@ -360,6 +415,7 @@ _INTERVALS = tuple(
     column
     for name, description in (
         ("auroc", "area under the ROC curve, generated = positive"),
+        ("auroc_equal_complexity", "AUROC within bins of equal mean absolute residual"),
         ("average_precision", "average precision, generated = positive"),
         ("tpr_at_5_fpr", "share of generated images found when 5% of photographs are flagged"),
         ("accuracy_real", "share of photographs not flagged at the frozen threshold"),
@@ -387,7 +443,40 @@ _BENCHMARK = (
             Column("source", STRING, "where the image comes from; several joined by +"),
             Column("paired_real", STRING, "sources of photographs it is compared with, joined by +; null = all"),
             *_FILE_FACTS,
+            Column(
+                "jpeg_quality", INT16, "quality of its JPEG tables, 1-100, as libjpeg counts; null for other formats"
+            ),
+            Column("chroma_subsampling", STRING, "of a JPEG: 4:4:4, 4:2:2, 4:2:0 or other; null for other formats"),
             Column("simulated", BOOL, "rendered by the simulator of this project"),
+        ),
+        version=2,
+    ),
+    Table(
+        "perceptual_hashes",
+        "Perceptual hash of each photograph (partition `photos`) and benchmark image: near ones look alike.",
+        ("content", "dataset"),
+        (
+            Column("content", STRING, "SHA-256 of the file's bytes, hexadecimal"),
+            Column("dataset", STRING, "benchmark set; `photos` for the photographs of the corpora"),
+            Column("uri", STRING, "path below the source"),
+            Column("hash", STRING, "64 bits, hexadecimal"),
+        ),
+        copied=False,
+        shard_rows=512,
+    ),
+    Table(
+        "near_duplicates",
+        "Benchmark images that look like a photograph that was learned from, without having its bytes: a warning.",
+        ("dataset", "image_id", "photo_id"),
+        (
+            DATASET,
+            IMAGE_ID,
+            PHOTO_ID,
+            Column("uri", STRING, "path of the image below the set's folder"),
+            GENERATOR,
+            Column("corpus", STRING, "corpus of the photograph, or the set whose image trained the binary detector"),
+            Column("photo_uri", STRING, "path of the photograph below its source"),
+            Column("distance", INT8, "bits in which the perceptual hashes differ", "bits"),
         ),
     ),
     Table(
@@ -402,6 +491,24 @@ _BENCHMARK = (
             IMAGE_ID,
             *_FEATURES,
             Column("reason", STRING, "why there are no features; null where there are"),
+        ),
+        version=2,
+        copied=False,
+        shard_rows=64,
+    ),
+    Table(
+        "pixel_scores",
+        "What detectors that look at pixels or at file facts say of images; partition `reference`: of photographs.",
+        ("detector", "dataset", "track", "perturbation", "image_id"),
+        (
+            DETECTOR,
+            Column("detector_version", STRING, "version of the detector, as it gives it"),
+            Column("dataset", STRING, "benchmark set; the corpus for reference photographs"),
+            TRACK,
+            PERTURBATION,
+            IMAGE_ID,
+            Column("score", FLOAT, "higher = more likely generated; null with a reason"),
+            Column("reason", STRING, "why there is no score; null where there is one"),
         ),
         copied=False,
         shard_rows=64,
@@ -440,8 +547,46 @@ _BENCHMARK = (
             Column("n_real", INT64, "photographs scored"),
             Column("n_fake", INT64, "generated images scored"),
             Column("left_out", INT64, "images without a score on this track"),
+            Column("seen", BOOL, "the detector was trained on images of this generator; left out of mean and `all`"),
             *_INTERVALS,
             Column("tpr_at_1_fpr", FLOAT, "share of generated images found when 1% of photographs are flagged"),
+        ),
+        version=2,
+    ),
+    Table(
+        "benchmark_comparisons",
+        "Is one detector better than another on the same images? Difference in AUROC, `detector` minus `other`.",
+        ("dataset", "track", "generator", "detector", "other"),
+        (
+            DATASET,
+            TRACK,
+            Column("generator", STRING, "the generator, `small_sets` or `all`"),
+            DETECTOR,
+            Column("other", STRING, "name of the detector it is compared with"),
+            Column("n_real", INT64, "photographs scored by both"),
+            Column("n_fake", INT64, "generated images scored by both"),
+            Column("difference", FLOAT, "AUROC of the detector minus AUROC of the other"),
+            Column("difference_low", FLOAT, "lower end of the 95% interval of paired bootstrap draws"),
+            Column("difference_high", FLOAT, "upper end of the 95% interval of paired bootstrap draws"),
+            Column("p_value", FLOAT, "two-sided p-value of DeLong's test for equal AUROC"),
+        ),
+    ),
+    Table(
+        "benchmark_extremes",
+        "The most and the least photographic images of each set by the champion, with small pictures.",
+        ("dataset", "label", "side", "place"),
+        (
+            DATASET,
+            Column("label", INT8, "0 photograph, 1 generated"),
+            Column("side", STRING, "most (lowest scores) or least (highest scores) photographic"),
+            Column("place", INT16, "1 = the most extreme"),
+            IMAGE_ID,
+            GENERATOR,
+            DETECTOR,
+            TRACK,
+            Column("score", FLOAT, "higher = more likely generated"),
+            Column("p_value", FLOAT, "conformal p-value among the calibration photographs"),
+            Column("picture", BINARY, "small JPEG, at most 120 px on a side"),
         ),
     ),
     Table(
@@ -489,4 +634,6 @@ _HOUSE = (
     ),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (*_CORPUS, *_EXIF, *_TRAINING, *_DETECTION, *_BENCHMARK, *_HOUSE)}
+TABLES: dict[str, Table] = {
+    t.name: t for t in (*_CORPUS, *_EXIF, *_TRAINING, *_BINARY, *_DETECTION, *_BENCHMARK, *_HOUSE)
+}

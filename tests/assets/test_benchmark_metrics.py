@@ -1,6 +1,6 @@
 import polars as pl
 
-from assets.benchmark import ALL, SMALL, SMALL_SETS, _generator_sets
+from assets.benchmark_metrics import ALL, SMALL, SMALL_SETS, _generator_sets
 
 
 def scored(reals: dict[str, int], fakes: dict[str, tuple[int, str | None]]) -> pl.DataFrame:
