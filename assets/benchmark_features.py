@@ -8,12 +8,22 @@ from pathlib import Path
 
 from assets.backbone import backbone, untrained_backbone
 from assets.benchmark_images import benchmark_images, set_and_generator, set_source
-from assets.features import Picture, backbone_files, describe_pictures
+from assets.features import Condition, Picture, backbone_files, describe_pictures
 from assets.stage import Context, Product, stage
+from warehouse.home import digest
 from warehouse.shards import Quarantined, Rows, cut_shards, quarantine_partition, run_shards
 from warehouse.sources import source_folder
+from warehouse.store import Store
 
-PERTURBATION = "none"
+
+def set_conditions(context: Context) -> list[tuple[str, str]]:
+    """Tracks and perturbations under which every image of the partition's set is judged."""
+    from models.perturbations import conditions
+    from models.tracks import tracks_of
+
+    dataset = context.registry.datasets[set_and_generator(context)[0]]
+    grid = context.registry.evaluation.grid
+    return [(track, name) for track in tracks_of(dataset.wild) for name in conditions(grid, track)]
 
 
 @stage(
@@ -21,39 +31,66 @@ PERTURBATION = "none"
     tables=["benchmark_features"],
     partitioned="benchmark",
     upstream=[benchmark_images, backbone, untrained_backbone],
+    settings=set_conditions,
+    version=2,
     kinds=["parquet", "torch"],
 )
 def benchmark_features(context: Context) -> Product:
-    """Features of every image on every track by the trained and the untrained backbone."""
+    """Features of every image on every track and after every perturbation, by the trained and the untrained backbone.
+
+    What is known of an image is not computed again: a new image costs one image, a wider grid what it adds.
+    """
     dataset, _ = set_and_generator(context)
     folder = source_folder(set_source(context))
     images = context.store.read("benchmark_images", [context.partition], ["image_id", "uri"])
     pictures: list[Picture] = [(image_id, folder, dataset, uri) for image_id, uri in images.iter_rows()]
     files = backbone_files(context)
+    wanted = [Condition(identity, *condition) for condition in set_conditions(context) for identity in files]
+    made_by = digest(["benchmark_features", context.version])
     rows, refused = run_shards(
         context.store,
         context.single_process,
         "benchmark_features",
-        cut_shards("benchmark_features", pictures, lambda p: p[0], lambda p: p[0], [context.version, *files]),
-        partial(describe_images, files, dataset),
+        cut_shards("benchmark_features", pictures, lambda p: p[0], lambda p: p[0], [context.version, wanted]),
+        partial(describe_images, context.store.root, context.partition, made_by, context.force, files, wanted),
         partition=context.partition,
         progress=context.progress(f"features of {context.partition}"),
         again=context.force,
+        made_by=made_by,
     )
     quarantined = sum(shard.rows for shard in refused)
     return Product(
         {"benchmark_features": rows},
-        {"images": len(pictures) - quarantined, "quarantined": quarantined},
+        {"images": len(pictures) - quarantined, "quarantined": quarantined, "conditions": len(set_conditions(context))},
         {quarantine_partition("benchmark_features", context.partition): refused},
     )
 
 
 def describe_images(
-    files: dict[str, Path], dataset: str, pictures: tuple[Picture, ...]
+    tables: Path,
+    partition: str,
+    made_by: str,
+    anew: bool,
+    files: dict[str, Path],
+    wanted: list[Condition],
+    pictures: tuple[Picture, ...],
 ) -> tuple[Rows, list[Quarantined]]:
-    """Rows of `benchmark_features` for some images of a set, and those that cannot be decoded."""
-    described, refused = describe_pictures(files, pictures)
-    rows = [
-        {"dataset": dataset, "image_id": row.pop("sha256"), "perturbation": PERTURBATION, **row} for row in described
-    ]
-    return rows, refused
+    """Rows of `benchmark_features` for some images of a set, known ones taken over, and those that cannot be decoded.
+
+    `anew`: nothing is taken over.
+    """
+    contents = [] if anew else [picture[0] for picture in pictures]
+    known = Store(tables).known_rows("benchmark_features", partition, made_by, "image_id", contents)
+    asked = set(wanted)
+    taken = {
+        (row["image_id"], condition): row
+        for row in known.iter_rows(named=True)
+        if (condition := Condition(row["backbone"], row["track"], row["perturbation"])) in asked
+    }
+    missing = {
+        picture[0]: [condition for condition in wanted if (picture[0], condition) not in taken] for picture in pictures
+    }
+    described, refused = describe_pictures(files, pictures, missing)
+    dataset = partition.partition(".")[0]
+    rows = [{"dataset": dataset, "image_id": row.pop("sha256"), **row} for row in described]
+    return [*taken.values(), *rows], refused

@@ -8,7 +8,7 @@ import polars as pl
 from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.corpus import photos
-from assets.detectors import DETECTORS, detectors, feature_matrix, load_detectors
+from assets.detectors import DETECTORS, covariate_matrix, detectors, feature_matrix, load_detectors
 from assets.features import backbone_files
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
@@ -24,14 +24,19 @@ from warehouse.shards import frame
 )
 def benchmark_scores(context: Context) -> Product:
     """What each detector says of each image, with its conformal p-value; no score has a reason."""
+    from models.tracks import calibrated_as
+
     images = context.store.read("benchmark_images", [context.partition], ["image_id", "uri", "generator", "label"])
     _refuse_leakage(context, images)
     features = context.store.read("benchmark_features", [context.partition]).join(images, on="image_id")
     parts = []
     for name, (identity, detector) in load_detectors(context).items():
-        for (track,), rows in _of_backbone(context, features, name).group_by(["track"], maintain_order=True):
+        own = _of_backbone(context, features, name)
+        for (track, _), rows in own.group_by(["track", "perturbation"], maintain_order=True):
             judged = rows.filter(pl.col("reason").is_null())
-            score, p_value, flagged = detector.judge(str(track), feature_matrix(judged, detector.pooling))
+            score, p_value, flagged = detector.judge(
+                calibrated_as(str(track)), feature_matrix(judged, detector.pooling), covariate_matrix(judged)
+            )
             said = pl.DataFrame(
                 {"image_id": judged["image_id"], "score": score, "p_value": p_value, "flagged": flagged}
             )

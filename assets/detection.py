@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from models.backbone import Backbone
-from models.description import describe
+from models.description import Given, describe
 from models.images import ImageError, decode_rgb
 from models.one_class import COMPLEXITY, OneClassDetector
 from models.tracks import AS_SHIPPED
@@ -105,13 +105,14 @@ def detect(champion: Champion, files: Iterable[Path]) -> Iterator[Verdict]:
         if champion.detector.simulated_only and facts.software != SIMULATOR:
             yield _cannot_tell(champion, file, sha256, ONLY_SIMULATED)
             continue
-        (said,) = describe([image], AS_SHIPPED, champion.backbones)
+        (said,) = describe([Given(sha256, image)], AS_SHIPPED, champion.backbones)
         if said.reason is not None:
             yield _cannot_tell(champion, file, sha256, REASONS.get(said.reason, said.reason))
             continue
         pooling = champion.detector.pooling
         features = [said.complexity] if pooling == COMPLEXITY else said.token_mean[0]
-        judged = champion.detector.judge(AS_SHIPPED, np.asarray([features], dtype=np.float64))
+        assert said.covariates is not None
+        judged = champion.detector.judge(AS_SHIPPED, np.asarray([features], dtype=np.float64), said.covariates[None])
         yield Verdict(
             str(file),
             sha256,

@@ -16,7 +16,7 @@ import polars as pl
 from assets.backbone import backbone, untrained_backbone
 from assets.corpus import photos, splits
 from assets.exif import corpus_folders, exif, simulated_ids
-from assets.features import Picture, backbone_files, describe_pictures
+from assets.features import Condition, Picture, backbone_files, describe_pictures
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError, canonical_json, write_text
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
@@ -86,11 +86,15 @@ def describe_photographs(
     """Rows of `reference_features` for some photographs, and those that cannot be judged on any track."""
     known = {photo_id: (corpus, uri, group, fold) for photo_id, corpus, uri, group, fold in items}
     pictures: list[Picture] = [(item[0], folders[item[1]], item[1], item[2]) for item in items]
-    described, refused = describe_pictures(files, pictures)
+    from models.perturbations import NONE
+    from models.tracks import TRACKS
+
+    wanted = [Condition(identity, track, NONE) for track in TRACKS for identity in files]
+    described, refused = describe_pictures(files, pictures, dict.fromkeys(known, wanted))
     rows: Rows = []
     reasons: dict[str, str] = {}
     for row in described:
-        photo_id, reason = row.pop("sha256"), row.pop("reason")
+        photo_id, reason, _ = row.pop("sha256"), row.pop("reason"), row.pop("perturbation")
         corpus, _, group, fold = known[photo_id]
         if reason is None:
             rows.append({"photo_id": photo_id, "corpus": corpus, "group": group, "fold": fold, **row})
@@ -109,6 +113,11 @@ def feature_matrix(rows: pl.DataFrame, pooling: str) -> npt.NDArray[np.float64]:
     if pooling == "complexity":
         return rows["complexity"].to_numpy()[:, None].astype(np.float64)
     return np.stack(rows[pooling].to_list()).astype(np.float64)
+
+
+def covariate_matrix(rows: pl.DataFrame) -> npt.NDArray[np.float64]:
+    """Covariates (n, 33) of rows of features."""
+    return np.stack(rows["covariates"].to_list()).astype(np.float64) if len(rows) else np.empty((0, 33))
 
 
 def _detector_files(context: Context) -> Iterator[Path]:
@@ -171,7 +180,9 @@ def _fit(
 def _reference(part: pl.DataFrame, pooling: str) -> "ReferenceFeatures":
     from models.one_class import ReferenceFeatures
 
-    return ReferenceFeatures(feature_matrix(part, pooling), part["fold"].to_numpy(), part["group"].to_numpy())
+    return ReferenceFeatures(
+        feature_matrix(part, pooling), covariate_matrix(part), part["fold"].to_numpy(), part["group"].to_numpy()
+    )
 
 
 def _detector_row(
@@ -197,7 +208,7 @@ def _photo_scores(name: str, detector: "OneClassDetector", track: str, part: pl.
     unseen = part.filter(pl.col("fold") >= 3)
     if unseen.is_empty():
         return []
-    judged = detector.judge(track, feature_matrix(unseen, detector.pooling))
+    judged = detector.judge(track, feature_matrix(unseen, detector.pooling), covariate_matrix(unseen))
     said = {"score": judged.score, "p_value": judged.p_value, "flagged": judged.flagged}
     known = unseen.select("photo_id", "corpus", "group", "fold")
     return (

@@ -1,22 +1,36 @@
 """Rows of features: from places of pictures to what the backbones make of them, shared by reference and benchmark.
 
-What a detector sees of an image belongs to `models/description.py`; which pictures are described, to the stages.
+What a detector sees of an image belongs to `models/description.py`; which pictures are described under which
+conditions, to the stages.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assets.backbone import TRAINED, UNTRAINED, WEIGHTS
 from assets.stage import Context
 from warehouse.shards import Quarantined, Rows
 from warehouse.sources import RefusedError, read_bytes
 
+if TYPE_CHECKING:
+    from models.backbone import Backbone
+    from models.description import Given
+
 # Decoded pictures held at once: camera files of 24 megapixels take 72 MB each.
 PICTURES_AT_ONCE = 16
 
 Picture = tuple[str, Path, str, str]
 """Content (SHA-256), folder, source as named in the quarantine, uri below the folder."""
+
+
+class Condition(NamedTuple):
+    """Under what a picture is described: by which backbone, on which track, after which perturbation."""
+
+    backbone: str
+    track: str
+    perturbation: str
 
 
 def backbone_files(context: Context) -> dict[str, Path]:
@@ -26,45 +40,65 @@ def backbone_files(context: Context) -> dict[str, Path]:
 
 
 def describe_pictures(
-    backbones: dict[str, Path],
+    backbones: Mapping[str, Path],
     pictures: Sequence[Picture],
+    wanted: Mapping[str, Sequence[Condition]],
 ) -> tuple[Rows, list[Quarantined]]:
-    """Features of some pictures on every track by every backbone, and the pictures whose pixels cannot be had."""
-    from models.description import describe
+    """Features of pictures under the conditions wanted of each content, and the pictures whose pixels cannot be had.
+
+    Each picture is decoded once; one of which nothing is wanted is not read. The first backbone gives token 0 as well.
+    """
+    from models.description import Given
     from models.images import ImageError, decode_rgb
-    from models.tracks import TRACKS
     from models.weights import load_backbone
 
-    networks = [load_backbone(path).backbone for path in backbones.values()]
+    networks = {identity: load_backbone(path).backbone for identity, path in backbones.items()}
+    asked = [picture for picture in pictures if wanted[picture[0]]]
     rows: Rows = []
     refused: list[Quarantined] = []
-    for start in range(0, len(pictures), PICTURES_AT_ONCE):
+    for start in range(0, len(asked), PICTURES_AT_ONCE):
         decoded = []
-        for picture in pictures[start : start + PICTURES_AT_ONCE]:
-            sha256, folder, source, uri = picture
+        for sha256, folder, source, uri in asked[start : start + PICTURES_AT_ONCE]:
             try:
-                decoded.append((sha256, decode_rgb(read_bytes(folder, uri))))
+                decoded.append(Given(sha256, decode_rgb(read_bytes(folder, uri))))
             except ImageError as error:
                 refused.append(Quarantined(source, uri, error.code, str(error), sha256))
             except RefusedError as error:
                 refused.append(Quarantined(source, uri, error.reason, error.detail, sha256))
-        for track in TRACKS:
-            descriptions = describe([image for _, image in decoded], track, networks)
-            for (sha256, _), description in zip(decoded, descriptions, strict=True):
-                rows += list(_rows(sha256, track, description, list(backbones)))
+        rows += _described(networks, decoded, wanted)
     return rows, refused
 
 
-def _rows(sha256: str, track: str, description: Any, backbones: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for number, backbone in enumerate(backbones):
-        judged = description.reason is None
-        yield {
-            "sha256": sha256,
-            "backbone": backbone,
-            "track": track,
-            "reason": description.reason,
-            "complexity": description.complexity,
-            "patches": description.patches,
-            "token_mean": description.token_mean[number].tolist() if judged else None,
-            "token0": description.token0.tolist() if judged and number == 0 else None,
-        }
+def _described(
+    networks: Mapping[str, "Backbone"], pictures: Sequence["Given"], wanted: Mapping[str, Sequence[Condition]]
+) -> Iterator[dict[str, Any]]:
+    """Rows of pictures; those that want the same of a track and perturbation go through the networks together."""
+    from models.description import describe
+
+    first = next(iter(networks))
+    together: dict[tuple[str, str, tuple[str, ...]], list[Given]] = defaultdict(list)
+    for picture in pictures:
+        by_condition: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for condition in wanted[picture.sha256]:
+            by_condition[condition.track, condition.perturbation].append(condition.backbone)
+        for (track, perturbation), missing in by_condition.items():
+            ordered = tuple(identity for identity in networks if identity in missing)
+            together[track, perturbation, ordered].append(picture)
+    for (track, perturbation, identities), chosen in together.items():
+        asked = [networks[identity] for identity in identities]
+        for picture, said in zip(
+            chosen, describe(chosen, track, asked, perturbation, token0=identities[0] == first), strict=True
+        ):
+            for number, identity in enumerate(identities):
+                yield {
+                    "sha256": picture.sha256,
+                    "backbone": identity,
+                    "track": track,
+                    "perturbation": perturbation,
+                    "reason": said.reason,
+                    "complexity": said.complexity,
+                    "patches": said.patches,
+                    "token_mean": said.token_mean[number].tolist() if said.token_mean else None,
+                    "token0": said.token0.tolist() if said.token0 is not None and identity == first else None,
+                    "covariates": said.covariates.tolist() if said.covariates is not None else None,
+                }

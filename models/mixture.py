@@ -24,10 +24,10 @@ from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.arrays import pack_arrays, unpack_arrays
+from models.held_out import held_out_parts
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,7 +37,6 @@ _CLIP = 8.0
 _CONSTANT = 1e-6
 # scikit-learn's own default, the least variance of any direction.
 _LEAST_VARIANCE = 1e-6
-_MOST_FOLDS = 4
 # Where the EM stops, in nats an image: scikit-learn's default, and a hundredth, which no choice depends on.
 _TOLERANCE = {"published": 1e-3, "whitened": 1e-2}
 
@@ -146,6 +145,14 @@ class Mixture:
         completion = -0.5 * (distance + np.log(2 * math.pi * self.rest).sum())
         return np.asarray(self._core(white) + completion + self.whitening.log_volume)
 
+    @property
+    def peak(self) -> float:
+        """Log density at the likeliest of the components' centres, on the scale of `log_likelihood`."""
+        core = float(self._core(self.means).max())
+        if self.whitening is None:
+            return core
+        return core - 0.5 * float(np.log(2 * math.pi * self.rest).sum()) + self.whitening.log_volume
+
     def _core(self, white: Floats) -> Floats:
         q = self.means.shape[1]
         logs = np.empty((len(white), len(self.weights)))
@@ -240,12 +247,9 @@ def held_out_log_likelihoods(
     names = np.asarray(groups)
     if len(names) != len(values):
         raise ValueError(f"{len(values)} rows of features, but {len(names)} groups")
-    folds = min(_MOST_FOLDS, len(np.unique(names)))
-    if folds < 2:
-        raise ValueError("choosing a mixture needs at least 2 groups")
     if not candidates or not all(candidate.whiten for candidate in candidates):
         raise ValueError("only whitened candidates can be compared, and at least one is needed")
-    splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(values, groups=names))
+    splits = held_out_parts(names, seed)
     # A column that is constant in one fold would change the space that this fold's densities are on.
     kept = np.flatnonzero(np.all([_varying_mask(values[fit]) for fit, _ in splits], axis=0))
     totals = np.zeros(len(candidates))

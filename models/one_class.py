@@ -1,6 +1,6 @@
 """The one-class detector as a value: fitted per track, judged with, stored and identified by its content.
 
-What belongs here: what ties a density of photographs (`mixture`), its calibration (`conformal`) and the
+What belongs here: what ties a density of photographs (`density`, `mixture`), its calibration (`conformal`) and the
 provenance of the features together, for our protocol, the published one and the complexity-only companion.
 What does not: how features are computed, and which photographs are taken as the reference.
 
@@ -21,9 +21,11 @@ import numpy.typing as npt
 
 from models import conformal
 from models.arrays import pack_arrays, unpack_arrays
-from models.mixture import CANDIDATES, PUBLISHED, Mixture, MixtureConfig, choose_mixture, fit_mixture
+from models.density import ConditionalDensity, fit_density
+from models.mixture import CANDIDATES, PUBLISHED, Mixture, MixtureConfig, fit_mixture
 
 Floats = npt.NDArray[np.float64]
+Density = ConditionalDensity | Mixture
 
 TOKEN_0 = "token0"
 TOKEN_MEAN = "token_mean"
@@ -36,24 +38,24 @@ CALIBRATION_FOLD = 4
 PUBLISHED_FPR = 0.02
 """The published threshold is the sorted log-likelihood of the fitting data at int(0.02 n)."""
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceFeatures:
-    """Photographs' features on one track, (n, d), with each row's fold and group, (n,)."""
+    """Photographs' features on one track, (n, d), and covariates (n, 33), with each row's fold and group, (n,)."""
 
     features: npt.NDArray[Any]
+    covariates: npt.NDArray[Any]
     folds: npt.NDArray[Any]
     groups: npt.NDArray[Any]
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2:
             raise ValueError(f"features are an array (n, d), not {self.features.shape}")
-        if not len(self.features) == len(self.folds) == len(self.groups):
-            raise ValueError(
-                f"{len(self.features)} rows of features, {len(self.folds)} folds and {len(self.groups)} groups"
-            )
+        lengths = [len(part) for part in (self.features, self.covariates, self.folds, self.groups)]
+        if len(set(lengths)) > 1:
+            raise ValueError("{} rows of features, {} of covariates, {} folds and {} groups".format(*lengths))
 
 
 class Judgement(NamedTuple):
@@ -68,12 +70,12 @@ class Judgement(NamedTuple):
 class TrackFit:
     """What a detector knows of one track.
 
-    `mixture` is None for the complexity detector. A score above `threshold` is flagged; `fpr` is the rate it
-    was chosen for. `calibration_scores` are sorted, `calibration` names where they come from and
-    `threshold_from` is 'calibration' or, in the published protocol, 'fitting_data'.
+    `density` is a mixture alone in the published protocol, None for the complexity detector. A score above `threshold`
+    is flagged; `fpr` is the rate it was chosen for. `calibration_scores` are sorted, `calibration` names where they
+    come from and `threshold_from` is 'calibration' or, in the published protocol, 'fitting_data'.
     """
 
-    mixture: Mixture | None
+    density: Density | None
     threshold: float
     fpr: float
     calibration_scores: Floats
@@ -102,17 +104,18 @@ class OneClassDetector:
         if not self.tracks:
             raise ValueError("a detector has at least one track")
 
-    def score(self, track: str, features: npt.ArrayLike) -> Floats:
-        """Score features (n, d) of images on a track: (n,), higher = more likely generated.
+    def score(self, track: str, features: npt.ArrayLike, covariates: npt.ArrayLike) -> Floats:
+        """Score features (n, d) of images with covariates (n, 33) on a track: (n,), higher = more likely generated.
 
         Raises `ValueError` for a track the detector was not fitted on and for features of another width.
         """
-        return _score(self._fit(track).mixture, features)
+        return _score(self._fit(track).density, features, covariates)
 
-    def judge(self, track: str, features: npt.ArrayLike) -> Judgement:
-        """Score features (n, d) and compare with the track's calibration and threshold; raises as `score`."""
+    def judge(self, track: str, features: npt.ArrayLike, covariates: npt.ArrayLike) -> Judgement:
+        """Score features and compare with the track's calibration and threshold; takes and raises as `score`."""
         fit = self._fit(track)
-        scores = _score(fit.mixture, features)
+        # No image at all has no width.
+        scores = _score(fit.density, features, covariates) if len(np.asarray(features)) else np.empty(0)
         return Judgement(scores, conformal.p_value(scores, fit.calibration_scores), scores > fit.threshold)
 
     def digest(self) -> str:
@@ -193,17 +196,14 @@ def fit_one_class(
 ) -> OneClassDetector:
     """Fit our detector: `references` holds the reference photographs by track.
 
-    On each track the mixture is chosen among `candidates` by held-out likelihood over the groups of folds
-    0-2 (only one candidate: taken as it is) and fitted on them; fold 4 gives the threshold that flags at
-    most the share `fpr` of such photographs. Raises `ValueError` when a part is empty or a group is in both
-    parts, `conformal.TooFewCalibrationScoresError` when fold 4 is too small for the rate.
+    On each track the features are conditioned on content and the mixture is chosen among `candidates`, both by
+    held-out likelihood over the groups of folds 0-2 (`density.fit_density`), and fitted on them; fold 4 gives the
+    threshold that flags at most the share `fpr` of such photographs. Raises `ValueError` when a part is empty or a
+    group is in both parts, `conformal.TooFewCalibrationScoresError` when fold 4 is too small for the rate.
     """
 
-    def fit(fitting: ReferenceFeatures) -> Mixture:
-        config = candidates[0]
-        if len(candidates) > 1:
-            config = choose_mixture(fitting.features, fitting.groups, candidates, seed)
-        return fit_mixture(fitting.features, config)
+    def fit(fitting: ReferenceFeatures) -> ConditionalDensity:
+        return fit_density(*_numbers(fitting), fitting.groups, candidates, seed)
 
     return _calibrated(name, backbone, pooling, references, fpr, simulated_only, fit)
 
@@ -242,10 +242,10 @@ def fit_one_class_published(
         mixture = fit_mixture(fitting.features, PUBLISHED)
         log_likelihoods = np.sort(mixture.log_likelihood(fitting.features))
         tracks[track] = TrackFit(
-            mixture=mixture,
+            density=mixture,
             threshold=-float(log_likelihoods[int(PUBLISHED_FPR * len(log_likelihoods))]),
             fpr=PUBLISHED_FPR,
-            calibration_scores=np.sort(_score(mixture, calibrating.features)),
+            calibration_scores=np.sort(_score(mixture, *_numbers(calibrating))),
             calibration=f"fold {CALIBRATION_FOLD}",
             threshold_from="fitting_data",
         )
@@ -259,7 +259,7 @@ def _calibrated(
     references: Mapping[str, ReferenceFeatures],
     fpr: float,
     simulated_only: bool,
-    fit: Callable[[ReferenceFeatures], Mixture | None],
+    fit: Callable[[ReferenceFeatures], Density | None],
 ) -> OneClassDetector:
     tracks = {}
     for track, reference in references.items():
@@ -268,10 +268,10 @@ def _calibrated(
         needed = conformal.needed_scores(fpr)
         if len(calibrating.features) < needed:
             raise conformal.TooFewCalibrationScoresError(fpr, needed, len(calibrating.features))
-        mixture = fit(fitting)
-        scores = np.sort(_score(mixture, calibrating.features))
+        density = fit(fitting)
+        scores = np.sort(_score(density, *_numbers(calibrating)))
         tracks[track] = TrackFit(
-            mixture=mixture,
+            density=density,
             threshold=conformal.threshold(scores, fpr),
             fpr=fpr,
             calibration_scores=scores,
@@ -295,13 +295,21 @@ def _parts(track: str, reference: ReferenceFeatures) -> tuple[ReferenceFeatures,
 
 
 def _rows(reference: ReferenceFeatures, mask: npt.NDArray[np.bool_]) -> ReferenceFeatures:
-    return ReferenceFeatures(reference.features[mask], reference.folds[mask], reference.groups[mask])
+    return ReferenceFeatures(
+        reference.features[mask], reference.covariates[mask], reference.folds[mask], reference.groups[mask]
+    )
 
 
-def _score(mixture: Mixture | None, features: npt.ArrayLike) -> Floats:
-    if mixture is not None:
-        return -mixture.log_likelihood(features)
+def _numbers(reference: ReferenceFeatures) -> tuple[Floats, Floats]:
+    return reference.features.astype(np.float64), reference.covariates.astype(np.float64)
+
+
+def _score(density: Density | None, features: npt.ArrayLike, covariates: npt.ArrayLike) -> Floats:
     values = np.asarray(features, dtype=np.float64)
+    if isinstance(density, ConditionalDensity):
+        return density.score(values, np.asarray(covariates, dtype=np.float64))
+    if density is not None:
+        return -density.log_likelihood(values)
     if values.ndim != 2 or values.shape[1] != 1 or not np.isfinite(values).all():
         raise ValueError(f"complexity is one finite number an image, an array (n, 1), not {values.shape}")
     return values[:, 0]
@@ -309,15 +317,22 @@ def _score(mixture: Mixture | None, features: npt.ArrayLike) -> Floats:
 
 def _pack_track(fit: TrackFit) -> bytes:
     arrays: dict[str, npt.NDArray[Any]] = {"calibration_scores": fit.calibration_scores}
-    if fit.mixture is not None:
-        arrays["mixture"] = np.frombuffer(fit.mixture.to_bytes(), dtype=np.uint8)
+    if isinstance(fit.density, ConditionalDensity):
+        arrays |= fit.density.arrays()
+    elif fit.density is not None:
+        arrays["mixture"] = np.frombuffer(fit.density.to_bytes(), dtype=np.uint8)
     return pack_arrays(arrays)
 
 
 def _unpack_track(content: bytes, facts: Mapping[str, Any]) -> TrackFit:
     arrays = unpack_arrays(content)
+    density: Density | None = None
+    if "conditioning_terms" in arrays:
+        density = ConditionalDensity.of_arrays(arrays)
+    elif "mixture" in arrays:
+        density = Mixture.from_bytes(arrays["mixture"].tobytes())
     return TrackFit(
-        mixture=Mixture.from_bytes(arrays["mixture"].tobytes()) if "mixture" in arrays else None,
+        density=density,
         threshold=facts["threshold"],
         fpr=facts["fpr"],
         calibration_scores=arrays["calibration_scores"],

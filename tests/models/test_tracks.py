@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.tracks import SMALLER_THAN_256, TRACKS, apply_track
+from models.tracks import SMALLER_THAN_256, TRACKS, apply_track, calibrated_as, tracks_of
 
 
 def test_the_tracks() -> None:
     assert TRACKS == ("as_shipped", "format_matched")
-    with pytest.raises(ValueError, match="in_the_wild"):
-        apply_track(np.zeros((256, 256, 3), np.uint8), "in_the_wild")
+    with pytest.raises(ValueError, match="unknown track"):
+        apply_track(np.zeros((256, 256, 3), np.uint8), "elsewhere")
 
 
 def test_as_shipped_changes_nothing() -> None:
@@ -46,3 +46,12 @@ def test_small_images_are_not_scored(shape: tuple[int, int]) -> None:
     result = apply_track(np.zeros((*shape, 3), np.uint8), "format_matched")
     assert result.image is None
     assert result.reason == SMALLER_THAN_256 == "smaller_than_256"
+
+
+def test_a_wild_set_is_as_shipped_under_another_name() -> None:
+    assert tracks_of(wild=False) == ("as_shipped", "format_matched")
+    assert tracks_of(wild=True) == ("in_the_wild", "format_matched")
+    assert calibrated_as("in_the_wild") == "as_shipped"
+    assert calibrated_as("format_matched") == "format_matched"
+    image = np.zeros((20, 30, 3), np.uint8)
+    assert apply_track(image, "in_the_wild").image is image
