@@ -91,10 +91,8 @@ def folder_set(root: Path, folders: Iterable[tuple[str, Sequence[str]]]) -> Benc
     places = {folder: place for folder, (place, _) in found.items()}
     _refuse_mixed(root, places)
     if not found:
-        raise UserError(
-            f"{root}: no images in folders <generator>/**/{{0_real,1_fake}} or <generator>/**/{{train,val}}/{{nature,ai}}"
-            f"{_linked_folders(root)}"
-        )
+        wanted = "<generator>/**/{0_real,1_fake} or <generator>/**/{train,val}/{nature,ai}"
+        raise UserError(f"{root}: no images in folders {wanted}{_linked_folders(root)}")
     names_of = _generator_names(root, {(place.generator or root.name, place.label) for place in places.values()})
     measured_on_val = {place.generator for place in places.values() if place.part == _VAL}
     images, left_out, trained = [], 0, set()
@@ -133,10 +131,13 @@ def _place(root: Path, folder: str, parts: Sequence[str]) -> _Place | None:
 
 
 def _refuse_mixed(root: Path, places: dict[str, _Place]) -> None:
-    for what, of in (("layouts", lambda place: place.layout), ("depths", lambda place: bool(place.generator))):
-        first = {of(places[folder]): folder for folder in sorted(places, reverse=True)}
-        if len(first) > 1:
-            raise UserError(f"{root}: two {what} in one set ({', '.join(first.values())}): register each as a set")
+    ordered = sorted(places, reverse=True)
+    layouts = {places[folder].layout: folder for folder in ordered}
+    depths = {bool(places[folder].generator): folder for folder in ordered}
+    for what, folders in (("two layouts", layouts), ("a generator's own folder and one above such", depths)):
+        if len(folders) > 1:
+            named = ", ".join(sorted(folders.values()))
+            raise UserError(f"{root}: {what} at once ({named}): register each as a set of its own")
 
 
 def _linked_folders(root: Path) -> str:
@@ -220,7 +221,7 @@ def _json_entry(source: Path, bases: Sequence[str], where: str, entry: Any) -> L
 
 
 def _below(bases: Sequence[str], path: str) -> str | None:
-    """A path relative to the folder it lies in, written plainly; None where it lies outside. `bases` name one folder."""
+    """A path, plainly written, relative to its folder, which has the names `bases`; None where it lies outside."""
     for base in bases:
         inside = os.path.normpath(os.path.join(base, path))  # noqa: PTH118 (a hundred thousand of them)
         if inside.startswith(base.rstrip("/") + "/"):

@@ -28,7 +28,8 @@ _LARGEST = 255
 def _standard(quality: int) -> npt.NDArray[np.int64]:
     """libjpeg's luma table of a quality, 64 steps by rows."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((_LUMA * scale + 50) // 100, 1, _LARGEST)
+    steps: npt.NDArray[np.int64] = np.clip((_LUMA * scale + 50) // 100, 1, _LARGEST)
+    return steps
 
 
 _STANDARD = np.log(np.stack([_standard(quality) for quality in range(1, 101)]))
@@ -57,6 +58,6 @@ def chroma_subsampling(image: Image.Image) -> str | None:
     if len(image.layer) != 3:
         return "other"
     (_, wide, high, _), *chroma = image.layer
-    known = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
-    ratios = {(wide / w, high / h) if w and h else (0, 0) for _, w, h, _ in chroma}
+    known = {(1.0, 1.0): "4:4:4", (2.0, 1.0): "4:2:2", (2.0, 2.0): "4:2:0"}
+    ratios = {(wide / w, high / h) if w and h else (0.0, 0.0) for _, w, h, _ in chroma}
     return known.get(ratios.pop(), "other") if len(ratios) == 1 else "other"
