@@ -123,8 +123,11 @@ def near_duplicates(context: Context) -> Product:
         .filter(pl.col("image_id") != pl.col("photo_id"))
         .unique(["dataset", "image_id", "photo_id"], keep="first", maintain_order=True)
     )
+    images = pairs["image_id"].n_unique()
+    if images:
+        context.say(f"{images} benchmark images look like a picture that was learned from: see table near_duplicates")
     empty = frame("near_duplicates", [])
-    numbers = {"pairs": len(pairs), "images": pairs["image_id"].n_unique(), "compared": len(judged) * len(learned)}
+    numbers = {"pairs": len(pairs), "images": images, "compared": len(judged) * len(learned)}
     return Product({"near_duplicates": pairs.select(empty.columns).cast(empty.schema)}, numbers)
 
 

@@ -47,7 +47,7 @@ class Corpus(_Section):
 
 
 class Dataset(_Section):
-    """A registered set of photographs and generated images, in one of the layouts of `benchmark_sets.py`.
+    """A registered set of photographs and generated images, in one of the layouts of `benchmark_layouts.py`.
 
     `use`: "evaluate" scores it, "train" teaches the binary detector. `wild`: collected from the open web, so that what
     is as shipped is reported apart, as track `in_the_wild`.

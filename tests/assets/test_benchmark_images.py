@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from PIL import Image
@@ -10,7 +11,7 @@ from warehouse.home import Home
 from warehouse.registry import Dataset, add_dataset
 
 
-def save(path: Path, **options: object) -> None:
+def save(path: Path, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (32, 24), (len(path.name), 0, 0)).save(path, **options)
 

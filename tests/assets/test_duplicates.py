@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -24,7 +25,7 @@ def picture() -> Image.Image:
     return coarse.resize((160, 120), Image.Resampling.BICUBIC)
 
 
-def save(image: Image.Image, path: Path, **options: object) -> str:
+def save(image: Image.Image, path: Path, **options: Any) -> str:
     """The SHA-256 of the file that is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)

@@ -52,16 +52,14 @@ def debris(root: Path, folder: str) -> None:
     touch(root, f"__MACOSX/{folder}/0.png", f".cache/{folder}/0.png", "README.txt", "licence.pdf")
 
 
-@pytest.mark.parametrize("generator", CLASSES)
+@pytest.mark.parametrize("generator", [*CLASSES, *UNPACKED])
 def test_a_set_of_aigcdetectbenchmark(tmp_path: Path, generator: str) -> None:
+    groups = CLASSES.get(generator, ("",))
     names = [
-        f"{generator}/{group}{label}/{n}.png"
-        for group in CLASSES[generator]
-        for label in ("0_real", "1_fake")
-        for n in range(2)
+        f"{generator}/{group}{label}/{n}.png" for group in groups for label in ("0_real", "1_fake") for n in range(2)
     ]
     pictures(tmp_path, *names)
-    debris(tmp_path, f"{generator}/{CLASSES[generator][0]}0_real")
+    debris(tmp_path, f"{generator}/{groups[0]}0_real")
     found = read_set(tmp_path)
     assert found.layout == "AIGCDetectBenchmark"
     assert [image.uri for image in found.images] == sorted(names)

@@ -1,5 +1,6 @@
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from warehouse import benchmark_sets
 from warehouse.benchmark_sets import Listing, generators, list_images, read_set
 from warehouse.home import UserError
+from warehouse.sources import walk_folders
 
 
 def touch(root: Path, *names: str) -> None:
@@ -82,8 +84,12 @@ def test_an_unchanged_folder_is_not_read_again_and_a_changed_one_is(
     root = tmp_path / "set"
     touch(root, "progan/car/0_real/1.png", "progan/car/1_fake/2.png")
     reads = []
-    walk = benchmark_sets.walk_folders
-    monkeypatch.setattr(benchmark_sets, "walk_folders", lambda root: reads.append(root) or walk(root))
+
+    def walk(folder: Path) -> Iterator[tuple[str, tuple[int, int], list[str]]]:
+        reads.append(folder)
+        yield from walk_folders(folder)
+
+    monkeypatch.setattr(benchmark_sets, "walk_folders", walk)
 
     def uris() -> list[str]:
         return [image.uri for image in read_set(root).images]
