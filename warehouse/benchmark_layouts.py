@@ -72,7 +72,8 @@ def folder_set(root: Path, folders: Iterable[tuple[str, Sequence[str]]]) -> Benc
 
     Names of folders of a layout count in any case. The first folder names the generator; where the folders of a layout
     lie in the root itself, the root does. A generator with a `val` is measured on `val`, as `train` is what others
-    train on; one that has only `train`, on that. Hidden files and folders and what file managers leave are no images.
+    train on; one that has only `train`, on that. To train on GenImage, a root may be a folder `train` itself, which the
+    folder above names. Hidden files and folders and what file managers leave are no images.
 
     Raises UserError where there are no such folders, or their meaning is not plain.
     """
@@ -93,11 +94,12 @@ def folder_set(root: Path, folders: Iterable[tuple[str, Sequence[str]]]) -> Benc
     if not found:
         wanted = "<generator>/**/{0_real,1_fake} or <generator>/**/{train,val}/{nature,ai}"
         raise UserError(f"{root}: no images in folders {wanted}{_linked_folders(root)}")
-    names_of = _generator_names(root, {(place.generator or root.name, place.label) for place in places.values()})
+    own = root.parent.name if root.name.lower() in (_TRAIN, _VAL) else root.name
+    names_of = _generator_names(root, {(place.generator or own, place.label) for place in places.values()})
     measured_on_val = {place.generator for place in places.values() if place.part == _VAL}
     images, left_out, trained = [], 0, set()
     for folder, (place, files) in found.items():
-        generator = names_of[place.generator or root.name]
+        generator = names_of[place.generator or own]
         if place.part == _TRAIN and place.generator in measured_on_val:
             left_out += len(files)
             continue
@@ -117,10 +119,11 @@ def folder_set(root: Path, folders: Iterable[tuple[str, Sequence[str]]]) -> Benc
 
 def _place(root: Path, folder: str, parts: Sequence[str]) -> _Place | None:
     """What a folder's path says of its images; None where it says nothing."""
-    words = [part.lower() for part in parts]
+    above = [root.name.lower()] if root.name.lower() in (_TRAIN, _VAL) else []
+    words = above + [part.lower() for part in parts]
     places = []
     for depth, word in enumerate(words):
-        generator = parts[0] if depth else ""
+        generator = parts[0] if depth > len(above) else ""
         if word in _AIGC_LABELS:
             places.append(_Place(AIGC, _AIGC_LABELS[word], "", generator))
         if word in (_TRAIN, _VAL) and words[depth + 1 : depth + 2] and words[depth + 1] in _GENIMAGE_LABELS:

@@ -124,6 +124,15 @@ def test_a_generator_without_val_is_measured_on_train(tmp_path: Path) -> None:
     )
 
 
+def test_the_part_to_train_on_is_a_set_by_the_name_of_the_folder_above(tmp_path: Path) -> None:
+    touch(tmp_path / "ADM", "train/ai/1.png", "train/nature/2.png", "val/ai/3.png")
+    found = read_set(tmp_path / "ADM" / "train")
+    assert [(image.uri, image.source) for image in found.images] == [("ai/1.png", "ADM"), ("nature/2.png", "ADM")]
+    assert found.notes == ("without `val`, so `train` is taken: ADM",)
+    touch(tmp_path / "gan" / "train", "airplane/0_real/1.png", "airplane/1_fake/2.png")
+    assert generators(tmp_path / "gan" / "train") == ["airplane", "real"]
+
+
 def test_folders_that_only_sound_like_a_layout_are_classes(tmp_path: Path) -> None:
     touch(tmp_path, "progan/train/0_real/1.png", "progan/nature/1_fake/2.png")
     assert {(image.label, image.source) for image in list_images(tmp_path)} == {(0, "progan"), (1, "progan")}
