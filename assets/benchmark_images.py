@@ -6,6 +6,7 @@ Layouts belong to `warehouse/benchmark_sets.py`; what becomes of the images, to 
 from pathlib import Path
 from typing import Any
 
+from assets.corpus import printable
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import Listing, list_images
 from warehouse.exif_rules import SIMULATOR
@@ -59,9 +60,11 @@ def benchmark_images(context: Context) -> Product:
     listings = _listings(context)
     for listing in listings:
         try:
+            if printable(listing.uri) != listing.uri:
+                raise RefusedError("name_not_utf8", "the file's name is not valid UTF-8")
             facts = look(read_bytes(folder, listing.uri))
         except RefusedError as error:
-            refused.append(Quarantined(dataset, listing.uri, error.reason, error.detail))
+            refused.append(Quarantined(dataset, printable(listing.uri), error.reason, error.detail))
             continue
         first = found.get(facts.sha256)
         if first is None:
@@ -71,6 +74,8 @@ def benchmark_images(context: Context) -> Product:
                 "width": facts.width,
                 "height": facts.height,
                 "size_bytes": facts.size,
+                "jpeg_quality": facts.jpeg_quality,
+                "chroma_subsampling": facts.chroma_subsampling,
                 "simulated": facts.software == SIMULATOR,
             }
             continue

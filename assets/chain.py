@@ -10,6 +10,7 @@ from assets.benchmark_scores import benchmark_scores
 from assets.corpus import files, photos, splits
 from assets.crops import crops
 from assets.detectors import champion, detectors, reference_features
+from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif, exif_raw
 from assets.publication import catalogue, report
 from assets.stage import OWNERS, Stage
@@ -27,9 +28,12 @@ STAGES: tuple[Stage, ...] = (
     reference_features,
     detectors,
     champion,
+    photo_hashes,
     benchmark_images,
+    benchmark_hashes,
     benchmark_features,
     benchmark_scores,
+    near_duplicates,
     benchmark_metrics,
     benchmark_calibration,
     catalogue,

@@ -1,6 +1,7 @@
-"""Asset checks: nothing is lost on the way. What goes into a stage is what comes out of it plus what it quarantined.
+"""Asset checks: nothing is lost on the way, and nothing that is scored looks like what was learned from.
 
-Each check counts rows that are there; how a stage decides belongs to the stage.
+Each check reads rows that are there; how a stage decides belongs to the stage. Where what goes into a stage is not what
+comes out of it plus what it quarantined, the run stops; pictures that look alike are a warning.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from warehouse.registry import read_registry
 from warehouse.shards import quarantine_partition
 from warehouse.store import Store
 
+NAMED = 20
+"""Pairs that the warning names; the table `near_duplicates` has all."""
 Count = Callable[[Store, Home], tuple[int, int, int]]
 
 
@@ -65,9 +68,30 @@ def _check(asset: str, count: Count) -> dg.AssetChecksDefinition:
     return reconcile
 
 
+@dg.asset_check(
+    asset=dg.AssetKey("near_duplicates"),
+    description="No benchmark image looks like a picture that was learned from. A warning: see whether they are one.",
+)
+def near_duplicates_seen() -> dg.AssetCheckResult:
+    """Passes where there are no pairs, else names the nearest."""
+    pairs = Store(Home.find().tables).read("near_duplicates").sort("distance", "dataset", "image_id", "photo_id")
+    named = [
+        f"{dataset}/{uri} and {corpus}/{photo_uri} ({distance} bits)"
+        for dataset, uri, corpus, photo_uri, distance in pairs.head(NAMED)
+        .select("dataset", "uri", "corpus", "photo_uri", "distance")
+        .iter_rows()
+    ]
+    return dg.AssetCheckResult(
+        passed=pairs.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"pairs": len(pairs), **({"nearest": named} if named else {})},
+    )
+
+
 CHECKS = [
     _check("files", _files),
     _check("exif_raw", _exif_raw),
     _check("crops", _crops),
     _check("reference_features", _reference),
+    near_duplicates_seen,
 ]

@@ -12,6 +12,7 @@ from assets.benchmark_metrics import benchmark_calibration, benchmark_metrics
 from assets.benchmark_scores import benchmark_scores
 from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
+from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif, exif_raw
 from assets.stage import Context, Product, stage
 from warehouse.home import digest
@@ -20,6 +21,7 @@ from warehouse.shards import frame
 PUBLISHED = [
     *(files, photos, splits, exif_raw, exif, backbone, untrained_backbone, reference_features, detectors, champion),
     *(benchmark_images, benchmark_features, benchmark_scores, benchmark_metrics, benchmark_calibration),
+    *(photo_hashes, benchmark_hashes, near_duplicates),
 ]
 
 

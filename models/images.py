@@ -6,6 +6,8 @@ tracks and perturbations, and where files come from.
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,32 @@ def decode_rgb(source: bytes | Path) -> npt.NDArray[np.uint8]:
 
     Raises `ImageError`.
     """
+    with _opened(source) as image:
+        orientation = image.getexif().get(ExifTags.Base.Orientation) if image.format == "TIFF" else None
+        image.load()
+        _check_size(image)
+        rgb = _to_rgb(image)
+        if orientation in _UNDO_ORIENTATION:
+            rgb = rgb.transpose(_UNDO_ORIENTATION[orientation])
+        return np.array(rgb, dtype=np.uint8)
+
+
+def decode_small_luma(source: bytes | Path, side: int) -> Image.Image:
+    """Decode an image file to luma (mode L) that is to be made small.
+
+    A JPEG is decoded at the coarsest of the scales 1/1, 1/2, 1/4 and 1/8 that leaves both sides `side` px, which costs
+    a fraction. Otherwise as `decode_rgb`, `ImageError` included; the Orientation of a TIFF is not undone.
+    """
+    with _opened(source) as image:
+        image.draft("L", (side, side))
+        image.load()
+        _check_size(image)
+        return _to_rgb(image).convert("L")
+
+
+@contextmanager
+def _opened(source: bytes | Path) -> Iterator[Image.Image]:
+    """An image file, not decoded yet; what decoding it raises becomes an `ImageError`."""
     if isinstance(source, Path) and not source.is_file():
         raise ImageError("not_readable", "There is no regular file at this path.")
     # Pillow warns about odd metadata and about pictures over its own, lower limit of pixels; neither harms
@@ -63,13 +91,7 @@ def decode_rgb(source: bytes | Path) -> npt.NDArray[np.uint8]:
         try:
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
                 _check_size(image)
-                orientation = image.getexif().get(ExifTags.Base.Orientation) if image.format == "TIFF" else None
-                image.load()
-                _check_size(image)
-                rgb = _to_rgb(image)
-                if orientation in _UNDO_ORIENTATION:
-                    rgb = rgb.transpose(_UNDO_ORIENTATION[orientation])
-                return np.array(rgb, dtype=np.uint8)
+                yield image
         except ImageError:
             raise
         except UnidentifiedImageError as error:

@@ -1,4 +1,4 @@
-"""The command `sdaie`: corpus, benchmark, backbone, run, detect, query, demo, ui.
+"""The command `sdaie`: corpus, benchmark, detector, backbone, run, detect, query, demo, ui.
 
 Parsing words and printing answers belong here, with the exit codes scripts rely on: 0 done, 1 something asked for could
 not be done, 2 wrong usage. A user's mistake is one line, never a traceback. What the commands do belongs to the rooms
@@ -14,30 +14,11 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli_measured import benchmark, detector
+from pipelines.cli_options import home_option, say
 from warehouse.home import PROJECT, Home, UserError
 
 GROUPS = ("corpus", "exif", "training", "detection", "benchmark", "publication")
-
-
-def _say(message: str) -> None:
-    click.echo(message, err=True)
-
-
-def _choose_home(context: click.Context, option: click.Parameter, value: Path | None) -> None:
-    if value is not None or context.obj is None:
-        context.obj = Home.find(value)
-        # Processes that Dagster starts find the same home.
-        os.environ["SDAIE_HOME"] = str(context.obj.path)
-
-
-# Taken before the command and after it: people type both.
-home_option = click.option(
-    "--home",
-    type=click.Path(file_okay=False, path_type=Path),
-    callback=_choose_home,
-    expose_value=False,
-    help="Folder of this archive's tables, weights and report (else SDAIE_HOME, else data/ beside workspace.yaml).",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,32 +53,11 @@ def corpus_add(home: Home, name: str, source: str, group: str | None, use: Seque
     entry = Corpus.model_validate({"source": source, "group": group, "use": list(use) or ["train", "reference"]})
     listed = list_source(resolve(Home(Path.cwd()), source), corpus=name, group=group)
     add_corpus(home, name, entry)
-    _say(f"corpus {name}: {len(listed)} files in {len({item.group for item in listed})} groups; `sdaie run` reads them")
+    say(f"corpus {name}: {len(listed)} files in {len({item.group for item in listed})} groups; `sdaie run` reads them")
 
 
-@cli.group()
-def benchmark() -> None:
-    """Register images to be measured on."""
-
-
-@benchmark.command("add")
-@home_option
-@click.argument("name")
-@click.argument("source")
-@click.pass_obj
-def benchmark_add(home: Home, name: str, source: str) -> None:
-    """Register SOURCE as benchmark set NAME: a table (file, label, generator), or <generator>/**/{0_real,1_fake}."""
-    from warehouse.benchmark_sets import list_images
-    from warehouse.registry import Dataset, add_dataset, resolve
-
-    images = list_images(resolve(Home(Path.cwd()), source))
-    add_dataset(home, name, Dataset(source=source))
-    fakes = [image for image in images if image.label]
-    generators = len({image.generator for image in fakes})
-    _say(
-        f"benchmark {name}: {len(images) - len(fakes)} photographs, {len(fakes)} images of {generators} generators; "
-        "`sdaie run` scores them"
-    )
+cli.add_command(benchmark)
+cli.add_command(detector)
 
 
 @cli.group()
@@ -114,7 +74,7 @@ def backbone_import(home: Home, file: Path) -> None:
     from assets.imports import import_backbone
 
     imported = import_backbone(home, file)
-    _say(f"{imported.kind}: backbone {imported.identity}, {imported.parameters:,} parameters, now in use; `sdaie run`")
+    say(f"{imported.kind}: backbone {imported.identity}, {imported.parameters:,} parameters, now in use; `sdaie run`")
 
 
 @backbone.command("list")
@@ -139,7 +99,7 @@ def backbone_use(home: Home, identity: str) -> None:
     from assets.imports import use_backbone
 
     use_backbone(home, identity)
-    _say(f"backbone {identity} is in use; `sdaie run` brings everything after it up to date")
+    say(f"backbone {identity} is in use; `sdaie run` brings everything after it up to date")
 
 
 @cli.command()
@@ -151,11 +111,11 @@ def run(home: Home, group: str | None, force: bool) -> None:
     """Bring everything registered up to date: read, train, fit, evaluate, publish."""
     from pipelines.run import run as run_chain
 
-    if run_chain(home, _say, group=group, force=force):
+    if run_chain(home, say, group=group, force=force):
         published = [str(path) for path in (home.report, home.catalogue) if path.exists()]
-        _say(f"done{': ' if published else ''}{' and '.join(published)}")
+        say(f"done{': ' if published else ''}{' and '.join(published)}")
     else:
-        _say("nothing to do: everything registered is up to date")
+        say("nothing to do: everything registered is up to date")
 
 
 @cli.command()
@@ -216,7 +176,7 @@ def demo(home: Home) -> None:
     """Render a simulated corpus and benchmark, run the whole chain on them, and show the leaderboard."""
     from pipelines.demo import demo as run_demo
 
-    run_demo(home, _say)
+    run_demo(home, say)
 
 
 @cli.command()
@@ -244,10 +204,10 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except UserError as error:
-        _say(f"sdaie: {error}")
+        say(f"sdaie: {error}")
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
-        _say("sdaie: stopped; run it again to go on")
+        say("sdaie: stopped; run it again to go on")
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output went away, as `head` does.

@@ -1,83 +1,74 @@
-"""Benchmark sets: which images a registered set names, their labels, generators and pairings.
+"""Benchmark sets: which images a registered set names, found once and kept as long as nothing there changes.
 
-Two layouts are read: a table (columns file, label, generator, source, paired_real) and folders
-`<generator>/**/{0_real,1_fake}/*` (AIGCDetectBenchmark). What becomes of the images belongs to the stages.
+The layouts are in `benchmark_layouts.py`. What becomes of the images belongs to the stages.
 """
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+import time
 from functools import cache
 from pathlib import Path
 
+from warehouse.benchmark_layouts import REAL, BenchmarkSet, Listing, folder_set, json_set, table_set
 from warehouse.home import UserError
-from warehouse.sources import file_column, read_table, walk
+from warehouse.sources import walk_folders
 
-REAL = "real"
-LABEL_FOLDERS = {"0_real": 0, "1_fake": 1}
+__all__ = ["REAL", "BenchmarkSet", "Listing", "generators", "list_images", "read_set"]
 
-
-@dataclass(frozen=True)
-class Listing:
-    """An image that a set names. `paired_real`: sources of photographs it is compared with; None = all."""
-
-    uri: str
-    label: int
-    generator: str
-    source: str
-    paired_real: str | None
+# A file that comes within the tick of a folder's time leaves that time as it is, so a young folder proves nothing.
+_YOUNG_NS = 2_000_000_000
+_kept: dict[Path, tuple[dict[str, tuple[int, int]], BenchmarkSet]] = {}
 
 
 def generators(source: Path) -> list[str]:
-    """The generators a set has images of, `real` for its photographs; sorted. Raises UserError as `list_images`."""
-    return sorted({image.generator for image in list_images(source)})
+    """The generators a set has images of, `real` for its photographs; sorted. Raises UserError as `read_set`."""
+    return list(read_set(source).generators)
 
 
 def list_images(source: Path) -> list[Listing]:
-    """All images of a set, sorted by uri.
+    """All images of a set, sorted by uri. Raises UserError as `read_set`."""
+    return list(read_set(source).images)
 
-    Raises UserError where the source is not there, has neither layout, or a row of the table cannot be understood.
+
+def read_set(source: Path) -> BenchmarkSet:
+    """A set in a folder or in a file. Cheap where nothing was added, taken away or renamed since it was last read.
+
+    Raises UserError where the source is not there, has no layout or more than one, or an entry cannot be understood.
     """
-    if source.is_dir():
-        images = list(_folder(source))
-        if not images:
-            raise UserError(f"{source}: no images in folders <generator>/**/0_real and 1_fake")
-        return images
-    if not source.is_file():
-        raise UserError(f"{source}: no such file or folder")
-    return list(_table(source, source.stat().st_mtime_ns))
+    try:
+        if source.is_dir():
+            return _folder(source)
+        if not source.is_file():
+            raise UserError(f"{source}: no such file or folder")
+        status = source.stat()
+        return _file(source, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise UserError(f"{error.filename or source}: cannot be read: {error.strerror}") from None
 
 
-def _folder(root: Path) -> Iterator[Listing]:
-    for uri in sorted(walk(root)):
-        parts = uri.split("/")
-        label = next((LABEL_FOLDERS[part] for part in parts[1:-1] if part in LABEL_FOLDERS), None)
-        if label is None:
-            continue
-        generator = _generator(parts[0])
-        yield Listing(uri, label, generator if label else REAL, generator, generator if label else None)
+def _folder(root: Path) -> BenchmarkSet:
+    """Kept by identity and time of change of every folder, which move when an entry of it comes, goes or is renamed."""
+    if root in _kept and _unchanged(root, _kept[root][0]):
+        return _kept[root][1]
+    started = time.time_ns()
+    folders = list(walk_folders(root))
+    found = folder_set(root, ((folder, names) for folder, _, names in folders))
+    stamps = {folder: stamp for folder, stamp, _ in folders}
+    if max(modified for _, modified in stamps.values()) < started - _YOUNG_NS:
+        _kept[root] = stamps, found
+    return found
+
+
+def _unchanged(root: Path, stamps: dict[str, tuple[int, int]]) -> bool:
+    for folder, stamp in stamps.items():
+        try:
+            status = os.stat(f"{root}/{folder}")  # noqa: PTH116 (a Path for each folder costs more than the call)
+        except OSError:
+            return False
+        if (status.st_ino, status.st_mtime_ns) != stamp:
+            return False
+    return True
 
 
 @cache
-def _table(source: Path, modified_ns: int) -> tuple[Listing, ...]:
-    """Cached by time of change: the partitions of a set are listed from it again and again."""
-    table = read_table(source)
-    files = file_column(table)
-    if missing := [name for name in ("label", "generator") if name not in table.columns]:
-        raise UserError(f"{source}: a benchmark table needs a column {missing[0]!r}")
-    images = {}
-    for number, row in enumerate(table.iter_rows(named=True), start=2):
-        if row["label"] not in ("0", "1"):
-            raise UserError(f"{source}: line {number}: label must be 0 (photograph) or 1 (generated)")
-        label = int(row["label"])
-        if not row[files] or (label and not row["generator"]):
-            raise UserError(f"{source}: line {number}: file or generator is missing")
-        generator = _generator(row["generator"]) if label else REAL
-        source_name = row.get("source") or row["generator"] or REAL
-        images[row[files]] = Listing(row[files], label, generator, source_name, row.get("paired_real") or None)
-    return tuple(images[uri] for uri in sorted(images))
-
-
-def _generator(name: str) -> str:
-    """A generator's name as a partition can carry it."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "unnamed"
+def _file(source: Path, modified_ns: int, size: int) -> BenchmarkSet:
+    return json_set(source) if source.suffix.lower() == ".json" else table_set(source)

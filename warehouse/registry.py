@@ -1,4 +1,4 @@
-"""The registry `sdaie.toml`: which corpora and benchmark sets there are, and how to train.
+"""The registry `sdaie.toml`: which corpora, benchmark sets and detectors of others there are, and how to train.
 
 Reading, checking and editing that one file belongs here (edits keep a person's comments). What a source holds belongs
 to `sources.py`.
@@ -10,11 +10,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from warehouse.home import Home, UserError, write_text
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+OWN_DETECTORS = (
+    *("one_class", "one_class_published", "one_class_untrained", "complexity", "jpeg_history", "format_rule"),
+    "binary",
+)
+"""Detectors that are always there. Trained binary detectors carry names that begin with the last."""
 
 
 class _Section(BaseModel):
@@ -34,7 +47,7 @@ class Corpus(_Section):
 
 
 class Dataset(_Section):
-    """A registered set of photographs and generated images, in one of the layouts of `benchmark_sets.py`.
+    """A registered set of photographs and generated images, in one of the layouts of `benchmark_layouts.py`.
 
     `use`: "evaluate" scores it, "train" teaches the binary detector. `wild`: collected from the open web, so that what
     is as shipped is reported apart, as track `in_the_wild`.
@@ -122,6 +135,14 @@ class Registry(_Section):
     detectors: dict[Name, OtherDetector] = Field(default_factory=dict)
     compute: ComputeSettings = ComputeSettings()
 
+    @field_validator("detectors")
+    @classmethod
+    def _not_ours(cls, detectors: dict[Name, OtherDetector]) -> dict[Name, OtherDetector]:
+        for name in detectors:
+            if name in OWN_DETECTORS or name.startswith(OWN_DETECTORS[-1]):
+                raise ValueError(f"{name!r} is the name of a detector of ours")
+        return detectors
+
 
 def read_registry(home: Home) -> Registry:
     """What `sdaie.toml` says; an empty registry where the file is not there.
@@ -137,7 +158,7 @@ def read_registry(home: Home) -> Registry:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise UserError(f"{home.registry}: {where}: {first['msg']}") from None
+        raise UserError(f"{home.registry}: {where}: {_said(error)}") from None
 
 
 def resolve(home: Home, source: str) -> Path:
@@ -158,29 +179,79 @@ def add_dataset(home: Home, name: str, dataset: Dataset) -> None:
     _add(home, "datasets", name, dataset)
 
 
+def add_detector(home: Home, name: str, *, class_: str | None = None, scores: str | None = None) -> None:
+    """Register a detector of others: a class ("module:Class") or a table of scores.
+
+    Raises UserError where the name is no name, one of ours or taken by another detector, or where it is neither class
+    nor table, or both.
+    """
+    entry = {"class": class_} if class_ is not None else {}
+    if scores is not None:
+        entry["scores"] = _written(home, scores)
+    _enter(home, "detectors", name, entry)
+
+
+def remove_detector(home: Home, name: str) -> None:
+    """Take a detector of others out. Raises UserError where none is registered by that name."""
+    document = _document(home)
+    if name not in document.get("detectors", {}):
+        raise UserError(f"no detector {name!r} is registered: `sdaie detector list` names them")
+    del document["detectors"][name]
+    _save(home, document)
+
+
+def set_grid(home: Home, grid: Literal["none", "default", "whole"]) -> None:
+    """Choose the perturbations that benchmark images are judged under."""
+    _set(home, "evaluation", grid=grid)
+
+
 def set_training(home: Home, **settings: int | str) -> None:
     """Write settings of the section `[training]`."""
+    _set(home, "training", **settings)
+
+
+def _set(home: Home, section: str, **settings: int | str) -> None:
     document = _document(home)
-    document.setdefault("training", tomlkit.table()).update(settings)
+    document.setdefault(section, tomlkit.table()).update(settings)
     _save(home, document)
 
 
 def _add(home: Home, section: str, name: str, entry: Corpus | Dataset) -> None:
-    source = Path(os.path.abspath(entry.source))  # noqa: PTH100 (resolve would follow links)
-    if not source.exists():
-        raise UserError(f"{entry.source}: no such file or folder")
-    # A source inside the home moves with it, so it is written relative to the home.
-    written = source.relative_to(home.path).as_posix() if source.is_relative_to(home.path) else str(source)
+    _enter(home, section, name, entry.model_dump(exclude_none=True) | {"source": _written(home, entry.source)})
+
+
+def _written(home: Home, source: str) -> str:
+    """A source as the registry names it: one inside the home moves with it, so it is written relative to the home."""
+    path = Path(os.path.abspath(source))  # noqa: PTH100 (resolve would follow links)
+    if not path.exists():
+        raise UserError(f"{source}: no such file or folder")
+    return path.relative_to(home.path).as_posix() if path.is_relative_to(home.path) else str(path)
+
+
+def _enter(home: Home, section: str, name: str, entry: dict[str, Any]) -> None:
+    """Write an entry; one that is there keeps its comments, and what it stands for (its source, class or scores)."""
     document = _document(home)
     entries = document.setdefault(section, tomlkit.table(is_super_table=True))
-    if name in entries and entries[name].get("source") != written:
-        raise UserError(f"{name!r} is registered already with another source: {entries[name].get('source')}")
-    entries[name] = entry.model_dump(exclude_none=True) | {"source": written}
+    there = entries.get(name, {})
+    for key in ("source", "class", "scores"):
+        if there and there.get(key) != entry.get(key):
+            what = f"another {key}: {there[key]}" if key in there else "something else"
+            raise UserError(f"{name!r} is registered already with {what}")
+    if there:
+        for key in set(there) - set(entry):
+            del there[key]
+        there.update(entry)
+    else:
+        entries[name] = entry
     try:
         Registry.model_validate(document.unwrap())
     except ValidationError as error:
-        raise UserError(f"{name!r} cannot be registered: {error.errors()[0]['msg']}") from None
+        raise UserError(f"{name!r} cannot be registered: {_said(error)}") from None
     _save(home, document)
+
+
+def _said(error: ValidationError) -> str:
+    return error.errors()[0]["msg"].removeprefix("Value error, ")
 
 
 def _document(home: Home) -> Any:

@@ -17,6 +17,7 @@ import polars as pl
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from warehouse.home import UserError
+from warehouse.jpeg_facts import chroma_subsampling, jpeg_quality
 
 FILE_COLUMNS = ("file", "uri", "url")
 PHOTOGRAPH_FORMATS = frozenset({"AVIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"})
@@ -49,7 +50,8 @@ class Listed:
 class Facts:
     """What the first look at a file tells: SHA-256, format by content, stored width and height in px, bytes.
 
-    `software` is what EXIF names as the program that wrote it (0x0131), None where it names none.
+    `jpeg_quality` and `chroma_subsampling` are as `jpeg_facts.py` has them, None where the file is no JPEG. `software`
+    is what EXIF names as the program that wrote it (0x0131), None where it names none.
     """
 
     sha256: str
@@ -57,6 +59,8 @@ class Facts:
     width: int
     height: int
     size: int
+    jpeg_quality: int | None
+    chroma_subsampling: str | None
     software: str | None
 
 
@@ -133,6 +137,7 @@ def look(data: bytes) -> Facts:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             kind, (width, height) = image.format or "", image.size
             software = _software(image)
+            quality, subsampling = jpeg_quality(image), chroma_subsampling(image)
     except UnidentifiedImageError:
         raise RefusedError("not_an_image", "no image format known to Pillow") from None
     except Image.DecompressionBombError as error:
@@ -141,7 +146,8 @@ def look(data: bytes) -> Facts:
         raise RefusedError("broken_header", f"{type(error).__name__}: {error}"[:200]) from None
     if kind not in PHOTOGRAPH_FORMATS:
         raise RefusedError("not_a_photograph_format", f"{kind} files do not come from cameras")
-    return Facts(hashlib.sha256(data).hexdigest(), kind, width, height, len(data), software)
+    identity = hashlib.sha256(data).hexdigest()
+    return Facts(identity, kind, width, height, len(data), quality, subsampling, software)
 
 
 def _software(image: Image.Image) -> str | None:
@@ -154,14 +160,31 @@ def _software(image: Image.Image) -> str | None:
 
 def walk(root: Path) -> Iterator[str]:
     """Paths of all files below a folder, relative to it, in no order; linked folders are not followed."""
-    folders = [root]
+    for folder, _, names in walk_folders(root):
+        for name in names:
+            yield folder + name
+
+
+def walk_folders(root: Path) -> Iterator[tuple[str, tuple[int, int], list[str]]]:
+    """Every folder below a folder, and itself, in no order: its path, its inode and time of change, names of its files.
+
+    The path is relative and ends in a slash, but for the folder itself, which is "". Linked folders are not followed
+    and count as files.
+    """
+    folders = [""]
     while folders:
-        with os.scandir(folders.pop()) as entries:
+        folder = folders.pop()
+        path = f"{root}/{folder}"
+        # Before the entries are read: what comes later moves the time past this one.
+        status = os.stat(path)  # noqa: PTH116 (a Path for each folder costs more than the call)
+        names = []
+        with os.scandir(path) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
+                    folders.append(f"{folder}{entry.name}/")
                 else:
-                    yield Path(entry.path).relative_to(root).as_posix()
+                    names.append(entry.name)
+        yield folder, (status.st_ino, status.st_mtime_ns), names
 
 
 def _folder_group(corpus: str, uri: str) -> str:

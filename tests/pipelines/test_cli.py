@@ -1,9 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from pipelines.cli import cli
+from pipelines.cli import cli, main
 from warehouse.home import Home
 from warehouse.registry import read_registry
 
@@ -46,3 +47,104 @@ def test_the_ready_queries_are_listed() -> None:
     result = CliRunner().invoke(cli, ["query"])
     listed = {line.split()[0] for line in result.output.splitlines()}
     assert {"leaderboard", "per_generator", "calibration", "exif_coverage", "quarantine", "pretext"} <= listed
+
+
+def touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+def said(*words: str) -> str:
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_set_is_registered_with_its_uses_and_what_it_holds(tmp_path: Path) -> None:
+    touch("set/ADM/x/val/nature/1.png", "set/ADM/x/val/ai/2.png", "set/ADM/x/train/ai/3.png", "set/glide/val/ai/4.png")
+    assert said("benchmark", "add", "mine", "set", "--use", "train", "--use", "evaluate", "--wild").splitlines() == [
+        "benchmark mine: layout GenImage; 1 photographs, 2 images of 2 generators (ADM 1, glide 1); "
+        "`sdaie run` trains the binary detector on them and scores them",
+        "benchmark mine: 1 files in folders `train` are left out: `val` is taken where there is one",
+    ]
+    touch("two/progan/0_real/1.png")
+    assert "1 photographs, 0 images of 0 generators; `sdaie run` scores them" in said("benchmark", "add", "two", "two")
+    datasets = read_registry(Home(tmp_path / "variable")).datasets
+    assert (datasets["mine"].use, datasets["mine"].wild) == (["train", "evaluate"], True)
+    assert (datasets["two"].use, datasets["two"].wild) == (["evaluate"], False)
+    listed = [line.split() for line in said("benchmark", "list").splitlines()[2:-1]]
+    assert listed == [
+        ["mine", str(tmp_path / "set"), "GenImage", "1", "2", "2", "train+evaluate+wild"],
+        ["two", str(tmp_path / "two"), "AIGCDetectBenchmark", "1", "0", "0", "evaluate"],
+    ]
+
+
+def test_the_list_shows_the_other_sets_where_one_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    touch("set/a/1_fake/1.png", "gone/a/1_fake/1.png")
+    said("benchmark", "add", "gone", "gone")
+    said("benchmark", "add", "here", "set")
+    Path("gone").rename("elsewhere")
+    assert mistake(capsys, "benchmark", "list") == (1, f"sdaie: gone: {Path.cwd() / 'gone'}: no such file or folder\n")
+
+
+def test_the_grid_is_shown_and_chosen(tmp_path: Path) -> None:
+    assert said("benchmark", "grid") == "default\n"
+    said("benchmark", "grid", "whole")
+    assert said("benchmark", "grid") == "whole\n"
+    assert read_registry(Home(tmp_path / "variable")).evaluation.grid == "whole"
+
+
+def test_detectors_of_others_are_registered_listed_and_removed() -> None:
+    Path("scores.csv").write_text("file,score\na.jpg,0.5\n")
+    said("detector", "add", "theirs", "--class", "package.module:Class")
+    said("detector", "add", "published", "--scores", "scores.csv")
+    listed = [line.split() for line in said("detector", "list").splitlines()[2:-1]]
+    assert listed == [
+        ["theirs", "class", "package.module:Class"],
+        ["published", "scores", str(Path.cwd() / "scores.csv")],
+    ]
+    said("detector", "remove", "theirs")
+    assert [line.split()[0] for line in said("detector", "list").splitlines()[2:-1]] == ["published"]
+
+
+def mistake(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """Exit code and what is said beside the answer, of the command as a shell starts it."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["sdaie", *words])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "wanted"),
+    [
+        ("benchmark add a nowhere", 1, "no such file"),
+        ("benchmark add a photos", 1, "no images in folders"),
+        ("benchmark add a.b set", 1, "'a.b' cannot be registered"),
+        ("benchmark add a set --use test", 2, "Invalid value"),
+        ("benchmark add a", 2, "Missing argument"),
+        ("benchmark grid large", 2, "Invalid value"),
+        ("detector add a", 2, "either --class"),
+        ("detector add a --class b:C --scores table.csv", 2, "either --class"),
+        ("detector add a --class b", 1, "'a' cannot be registered"),
+        ("detector add one_class --class b:C", 1, "detector of ours"),
+        ("detector add binary_mine --class b:C", 1, "detector of ours"),
+        ("detector add a --scores nowhere.csv", 1, "nowhere.csv: not a table"),
+        ("detector add a --scores table.csv", 1, "needs a column 'score'"),
+        ("detector remove a", 1, "no detector 'a'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_registers_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, code: int, wanted: str
+) -> None:
+    touch("set/a/1_fake/1.png")
+    Path("table.csv").write_text("file,name\na.jpg,b\n")
+    got, line = mistake(capsys, *words.split())
+    assert got == code
+    assert wanted in line
+    assert code == 2 or len(line.splitlines()) == 1
+    assert not (tmp_path / "variable").exists()

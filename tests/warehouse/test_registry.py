@@ -3,7 +3,19 @@ from pathlib import Path
 import pytest
 
 from warehouse.home import Home, UserError
-from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset, read_registry, resolve, set_training
+from warehouse.registry import (
+    OWN_DETECTORS,
+    Corpus,
+    Dataset,
+    add_corpus,
+    add_dataset,
+    add_detector,
+    read_registry,
+    remove_detector,
+    resolve,
+    set_grid,
+    set_training,
+)
 
 
 @pytest.fixture
@@ -69,6 +81,10 @@ def test_a_name_is_a_plain_word(home: Home, tmp_path: Path, name: str) -> None:
         ("[training]\nbackbone = '../x'", "training.backbone"),
         ("[detection]\nfalse_positive_rate = 1.5", "detection.false_positive_rate"),
         ("[trainign]\n", "trainign"),
+        ("[evaluation]\ngrid = 'large'", "evaluation.grid"),
+        ("[datasets.a]\nsource = 'x'\nuse = ['test']", "datasets.a.use"),
+        ("[detectors.one_class]\nclass = 'a:B'", "detectors: 'one_class' is the name of a detector of ours"),
+        ("[detectors.a]\nclass = 'a:B'\nscores = 'x.csv'", "detectors.a: a detector has either"),
     ],
 )
 def test_an_entry_that_cannot_be_understood_is_named(home: Home, text: str, said: str) -> None:
@@ -81,3 +97,74 @@ def test_an_entry_that_cannot_be_understood_is_named(home: Home, text: str, said
 def test_a_source_that_is_not_there_is_refused(home: Home) -> None:
     with pytest.raises(UserError, match="no such file"):
         add_corpus(home, "a", Corpus(source="nowhere"))
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> str:
+    path = tmp_path / "scores.csv"
+    path.write_text("file,score\na.jpg,1\n")
+    return str(path)
+
+
+def test_detectors_of_others_come_and_go(home: Home, scores: str) -> None:
+    add_detector(home, "theirs", class_="package.module:Class")
+    add_detector(home, "published", scores=scores)
+    add_detector(home, "published", scores=scores)
+    registered = read_registry(home).detectors
+    assert [(name, d.class_, d.scores) for name, d in registered.items()] == [
+        ("theirs", "package.module:Class", None),
+        ("published", None, scores),
+    ]
+    remove_detector(home, "theirs")
+    assert list(read_registry(home).detectors) == ["published"]
+    with pytest.raises(UserError, match="no detector 'theirs'"):
+        remove_detector(home, "theirs")
+
+
+def test_scores_inside_the_home_move_with_it(home: Home) -> None:
+    home.path.mkdir()
+    (home.path / "scores.csv").touch()
+    add_detector(home, "a", scores=str(home.path / "scores.csv"))
+    assert read_registry(home).detectors["a"].scores == "scores.csv"
+
+
+@pytest.mark.parametrize("name", [*OWN_DETECTORS, "binary_all", "binary-2", "A b"])
+def test_the_names_of_our_detectors_are_taken(home: Home, name: str) -> None:
+    with pytest.raises(UserError, match="cannot be registered"):
+        add_detector(home, name, class_="a:B")
+    assert not home.registry.exists()
+
+
+def test_a_detector_is_one_thing(home: Home, scores: str) -> None:
+    for wrong in ({}, {"class_": "a:B", "scores": scores}, {"class_": "no class"}, {"class_": "../a.py:B"}):
+        with pytest.raises(UserError, match="cannot be registered"):
+            add_detector(home, "a", **wrong)
+    with pytest.raises(UserError, match="no such file"):
+        add_detector(home, "a", scores="nowhere.csv")
+    add_detector(home, "a", class_="a:B")
+    with pytest.raises(UserError, match="already with another class: a:B"):
+        add_detector(home, "a", class_="a:C")
+    with pytest.raises(UserError, match="already"):
+        add_detector(home, "a", scores=scores)
+
+
+def test_every_edit_keeps_a_persons_comments(home: Home, tmp_path: Path) -> None:
+    home.path.mkdir()
+    home.registry.write_text(
+        "# mine\n"
+        f"[datasets.dev] # of spring\nsource = '{tmp_path / 'photos'}' # on the old disk\nuse = ['train'] # for now\n"
+        "[evaluation]\ngrid = 'none' # in a hurry\n"
+        "[detectors.a] # Ann's\nclass = 'a:B' # the first\n"
+        "[detectors.b]\nclass = 'b:C'\n"
+    )
+    add_dataset(home, "dev", Dataset(source=str(tmp_path / "photos"), use=["evaluate", "train"], wild=True))
+    set_grid(home, "whole")
+    add_detector(home, "a", class_="a:B")
+    remove_detector(home, "b")
+    text = home.registry.read_text()
+    for comment in ("# mine", "# of spring", "# on the old disk", "# in a hurry", "# Ann's", "# the first"):
+        assert comment in text
+    registry = read_registry(home)
+    assert registry.datasets["dev"] == Dataset(source=str(tmp_path / "photos"), use=["evaluate", "train"], wild=True)
+    assert registry.evaluation.grid == "whole"
+    assert list(registry.detectors) == ["a"]

@@ -111,3 +111,12 @@ def test_what_is_no_photograph_has_a_reason(tmp_path: Path) -> None:
     assert refusal(tmp_path, "pipe.jpg") == "not_a_regular_file"
     assert refusal(tmp_path, "a\0b.jpg") == "unreadable"
     assert refusal(tmp_path, "x" * 300) == "unreadable"
+
+
+def test_the_first_look_tells_how_a_jpeg_was_compressed() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(out, "JPEG", quality=83, subsampling="4:2:2")
+    facts = look(out.getvalue())
+    assert (facts.jpeg_quality, facts.chroma_subsampling) == (83, "4:2:2")
+    facts = look(picture("PNG"))
+    assert (facts.jpeg_quality, facts.chroma_subsampling) == (None, None)
