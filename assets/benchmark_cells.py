@@ -58,21 +58,19 @@ class Condition:
 class ScoredSet:
     """The images of a benchmark set, sorted by content, that any detector was to judge, and what each said of them.
 
-    `images` has the columns image_id, label, generator, source and paired_real; `partitions` are those of the set.
+    `images` has the columns image_id, label, generator, source, paired_real and partition.
     """
 
-    def __init__(
-        self, dataset: str, images: pl.DataFrame, conditions: list[Condition], partitions: tuple[str, ...] = ()
-    ) -> None:
-        self.dataset, self.images, self.conditions, self.partitions = dataset, images, conditions, partitions
+    def __init__(self, dataset: str, images: pl.DataFrame, conditions: list[Condition]) -> None:
+        self.dataset, self.images, self.conditions = dataset, images, conditions
         self.labels = images["label"].to_numpy()
         self._sources = images["source"].to_numpy()
         self._members: dict[frozenset[str], dict[str, Member]] = {}
 
-    def resampled(self, work: Iterable[tuple[Mask, Work]]) -> Iterator[tuple[Mask, "Resamples", Work]]:
-        """Work on some of the images (n,) each, with their bootstrap draws: always the same for the same images.
+    def resampled(self, work: Iterable[tuple[Mask, Work]]) -> Iterator[tuple[Mask, "Resamples", list[Work]]]:
+        """All work on the same images (n,) together, with their bootstrap draws.
 
-        In an order in which draws, which are large, are made once and need not be kept.
+        The draws are always the same for the same images. They are large: all are made once, and none is kept.
         """
         from models.bootstrap import Resamples
 
@@ -82,9 +80,7 @@ class ScoredSet:
         for _, alike in groupby(sorted(work, key=key), key):
             items = list(alike)
             images = items[0][0]
-            drawn = Resamples(self.labels[images], self._sources[images])
-            for _, item in items:
-                yield images, drawn, item
+            yield images, Resamples(self.labels[images], self._sources[images]), [item for _, item in items]
 
     def members(self, seen: frozenset[str]) -> dict[str, Member]:
         """Each generator with the photographs it is compared with; the small ones together; everything.
@@ -121,19 +117,9 @@ def scored_sets(context: Context, perturbation: str | None = None) -> Iterator[S
     """Every registered set that was scored, one at a time; under one perturbation only, or all."""
     partitions = context.benchmark_partitions()
     for dataset in sorted({partition.partition(".")[0] for partition in partitions}):
-        own = [partition for partition in partitions if partition.partition(".")[0] == dataset]
-        scores = context.store.read(
-            "benchmark_scores",
-            own,
-            ["image_id", "track", "perturbation", "detector", "detector_id", "score", "flagged"],
-        ).filter(True if perturbation is None else pl.col("perturbation") == perturbation)
-        images = (
-            context.store.read("benchmark_images", own, ["image_id", "label", "generator", "source", "paired_real"])
-            .join(scores.select("image_id").unique(), on="image_id", how="semi")
-            .sort("image_id")
-        )
+        images = _images(context, [each for each in partitions if each.partition(".")[0] == dataset])
         if len(images):
-            yield ScoredSet(dataset, images, _conditions(images, scores), tuple(own))
+            yield ScoredSet(dataset, images, _conditions(context, images, perturbation))
 
 
 def complexity_of(context: Context, scored: ScoredSet) -> dict[tuple[str, str], Floats]:
@@ -141,30 +127,48 @@ def complexity_of(context: Context, scored: ScoredSet) -> dict[tuple[str, str], 
 
     Of whichever backbone has described them: complexity is that of the pixels.
     """
-    columns = ["image_id", "track", "perturbation", "complexity"]
-    features = context.store.read("benchmark_features", scored.partitions, columns)
-    found = {}
-    for key, known in _by(["track", "perturbation"], scored.images, features.drop_nulls("complexity")):
-        values = np.full(len(scored.images), np.nan)
-        values[known["place"].to_numpy()] = known["complexity"].to_numpy()
-        found[key[0], key[1]] = values
+    found: dict[tuple[str, str], Floats] = {}
+    columns = ["track", "perturbation", "complexity"]
+    for rows in _placed(context, scored.images, "benchmark_features", columns):
+        known = rows.drop_nulls("complexity")
+        for (track, perturbation), part in known.group_by(["track", "perturbation"], maintain_order=True):
+            values = found.setdefault((str(track), str(perturbation)), np.full(len(scored.images), np.nan))
+            values[part["place"].to_numpy()] = part["complexity"].to_numpy()
     return found
 
 
-def _conditions(images: pl.DataFrame, scores: pl.DataFrame) -> list[Condition]:
+def _images(context: Context, partitions: list[str]) -> pl.DataFrame:
+    """The images of a set that any detector was to judge. Its order is that of the bootstrap draws."""
+    columns = ["image_id", "label", "generator", "source", "paired_real"]
+    found = []
+    for partition in partitions:
+        scored = context.store.read("benchmark_scores", [partition], ["image_id"]).unique()
+        own = context.store.read("benchmark_images", [partition], columns).join(scored, on="image_id", how="semi")
+        found.append(own.with_columns(partition=pl.lit(partition)))
+    return pl.concat(found).sort("image_id", "partition")
+
+
+def _conditions(context: Context, images: pl.DataFrame, perturbation: str | None) -> list[Condition]:
     keys = ["detector", "detector_id", "track", "perturbation"]
-    conditions = []
-    for (detector, detector_id, track, perturbation), said in _by(keys, images, scores):
-        score, flagged = np.full(len(images), np.nan), np.zeros(len(images), dtype=bool)
-        place = said["place"].to_numpy()
-        score[place] = said["score"].fill_null(np.nan).to_numpy()
-        flagged[place] = said["flagged"].fill_null(False).to_numpy()
-        unknown = said.filter(pl.col("score").is_not_null())["flagged"].null_count() > 0
-        conditions.append(Condition(detector, detector_id, track, perturbation, score, None if unknown else flagged))
-    return conditions
+    scores: dict[tuple[str, str, str, str], Floats] = {}
+    flags: dict[tuple[str, str, str, str], Mask] = {}
+    without_threshold = set()
+    for rows in _placed(context, images, "benchmark_scores", [*keys, "score", "flagged"]):
+        wanted = rows if perturbation is None else rows.filter(perturbation=perturbation)
+        for (detector, identity, track, name), part in wanted.group_by(keys, maintain_order=True):
+            key, place = (str(detector), str(identity), str(track), str(name)), part["place"].to_numpy()
+            scores.setdefault(key, np.full(len(images), np.nan))[place] = part["score"].fill_null(np.nan).to_numpy()
+            flags.setdefault(key, np.zeros(len(images), dtype=bool))[place] = (
+                part["flagged"].fill_null(False).to_numpy()
+            )
+            if part.drop_nulls("score")["flagged"].null_count():
+                without_threshold.add(key)
+    return [Condition(*key, scores[key], None if key in without_threshold else flags[key]) for key in sorted(scores)]
 
 
-def _by(keys: list[str], images: pl.DataFrame, rows: pl.DataFrame) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
-    places = images.select("image_id").with_row_index("place")
-    for key, part in rows.join(places, on="image_id").sort(keys).group_by(keys, maintain_order=True):
-        yield tuple(str(value) for value in key), part
+def _placed(context: Context, images: pl.DataFrame, table: str, columns: list[str]) -> Iterator[pl.DataFrame]:
+    """Rows of a table with the `place` of their image within the set, one partition at a time to bound the memory."""
+    places = images.select("image_id", "partition").with_row_index("place")
+    for (partition,), own in places.group_by(["partition"], maintain_order=True):
+        rows = context.store.read(table, [str(partition)], ["image_id", *columns])
+        yield rows.join(own.select("image_id", "place"), on="image_id").drop("image_id")

@@ -4,6 +4,7 @@ Which images are compared belongs to `benchmark_cells.py`, how scores are measur
 `models/comparison.py`; the scores come from `benchmark_scores.py`.
 """
 
+from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,12 @@ def benchmark_metrics(context: Context) -> Product:
             progress(done, len(generators))
             chosen = [(each, members[each.detector].get(generator)) for each in scored.conditions]
             work = [(member.images & each.scored, (each, member)) for each, member in chosen if member]
-            for judged, drawn, (condition, member) in scored.resampled(work):
-                busy = complexity.get((condition.track, condition.perturbation))
-                counts = {"left_out": int(member.images.sum() - judged.sum()), "seen": member.seen}
-                row = _metrics(condition, judged, drawn, busy)
-                rows.append({"dataset": scored.dataset, "generator": generator} | row | counts)
+            for judged, drawn, alike in scored.resampled(work):
+                for condition, member in alike:
+                    busy = complexity.get((condition.track, condition.perturbation))
+                    counts = {"left_out": int(member.images.sum() - judged.sum()), "seen": member.seen}
+                    row = _metrics(condition, judged, drawn, busy)
+                    rows.append({"dataset": scored.dataset, "generator": generator} | row | counts)
     return Product({"benchmark_metrics": frame("benchmark_metrics", rows)}, _headline(rows))
 
 
@@ -116,26 +118,31 @@ def benchmark_comparisons(context: Context) -> Product:
                 member = scored.members(either).get(generator)
                 if member is not None and not member.seen:
                     work.append((member.images & pair[0].scored & pair[1].scored, pair))
-            for judged, drawn, pair in scored.resampled(work):
-                keys = {"dataset": scored.dataset, "track": pair[0].track, "generator": generator}
-                rows += [keys | row for row in _comparison(*pair, judged, drawn)]
+            for judged, drawn, alike in scored.resampled(work):
+                for row in _comparisons(alike, judged, drawn):
+                    rows.append({"dataset": scored.dataset, "generator": generator} | row)
     return Product({"benchmark_comparisons": frame("benchmark_comparisons", rows)})
 
 
-def _comparison(detector: Condition, other: Condition, judged: Mask, drawn: "Resamples") -> Rows:
-    """Both directions: whoever asks for one detector finds all its comparisons."""
-    from models.comparison import compare
+def _comparisons(
+    pairs: list[tuple[Condition, Condition]], judged: Mask, drawn: "Resamples"
+) -> Iterator[dict[str, Any]]:
+    """Both directions of each pair: whoever asks for one detector finds all its comparisons."""
+    from models.comparison import compare_pairs
 
-    found = compare(drawn.labels, detector.score[judged], other.score[judged], resamples=drawn)
-    turned = {
-        "difference": _negative(found.difference),
-        "difference_low": _negative(found.difference_high),
-        "difference_high": _negative(found.difference_low),
-    }
-    return [
-        {"detector": detector.detector, "other": other.detector} | vars(found),
-        {"detector": other.detector, "other": detector.detector} | vars(found) | turned,
-    ]
+    def key(condition: Condition) -> tuple[str, str]:
+        return condition.track, condition.detector
+
+    scores = {key(condition): condition.score[judged] for pair in pairs for condition in pair}
+    compared = compare_pairs(drawn, scores, [(key(a), key(b)) for a, b in pairs])
+    for (a, b), found in zip(pairs, compared, strict=True):
+        turned = {
+            "difference": _negative(found.difference),
+            "difference_low": _negative(found.difference_high),
+            "difference_high": _negative(found.difference_low),
+        }
+        yield vars(found) | {"track": a.track, "detector": a.detector, "other": b.detector}
+        yield vars(found) | turned | {"track": a.track, "detector": b.detector, "other": a.detector}
 
 
 def _negative(number: float | None) -> float | None:
