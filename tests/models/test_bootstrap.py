@@ -37,7 +37,16 @@ def test_draws_depend_on_the_seed_and_not_on_how_they_are_batched(monkeypatch: p
     assert (fewer.fake_counts == first.fake_counts[:, :21]).all()
     other = Resamples(labels, sources, draws=200, seed=1)
     assert (other.real_counts != first.real_counts).any()
-    assert (first.real_counts != first.fake_counts).any()
+
+
+def test_strata_of_one_size_are_drawn_independently() -> None:
+    drawn = Resamples(np.repeat([0, 1], 40), np.tile(np.repeat(["a", "b"], 20), 2))
+    strata = [
+        counts[part, 1:] for counts in (drawn.real_counts, drawn.fake_counts) for part in (slice(20), slice(20, 40))
+    ]
+    for i in range(4):
+        for j in range(i):
+            assert abs(np.corrcoef(strata[i].ravel(), strata[j].ravel())[0, 1]) < 0.03
 
 
 def test_nonsense_is_refused_and_nothing_is_drawn_of_nothing() -> None:
