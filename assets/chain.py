@@ -3,9 +3,10 @@
 import dagster as dg
 
 from assets.backbone import backbone, pretext_targets, untrained_backbone
+from assets.benchmark_extremes import benchmark_extremes
 from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
-from assets.benchmark_metrics import benchmark_calibration, benchmark_metrics
+from assets.benchmark_metrics import benchmark_calibration, benchmark_comparisons, benchmark_metrics
 from assets.benchmark_scores import benchmark_scores
 from assets.corpus import files, photos, splits
 from assets.crops import crops
@@ -35,7 +36,9 @@ STAGES: tuple[Stage, ...] = (
     benchmark_scores,
     near_duplicates,
     benchmark_metrics,
+    benchmark_comparisons,
     benchmark_calibration,
+    benchmark_extremes,
     catalogue,
     report,
 )

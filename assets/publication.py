@@ -6,9 +6,10 @@ What the catalogue holds belongs to `warehouse/catalogue.py`, what the report sh
 from importlib.metadata import version
 
 from assets.backbone import backbone, untrained_backbone
+from assets.benchmark_extremes import benchmark_extremes
 from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
-from assets.benchmark_metrics import benchmark_calibration, benchmark_metrics
+from assets.benchmark_metrics import benchmark_calibration, benchmark_comparisons, benchmark_metrics
 from assets.benchmark_scores import benchmark_scores
 from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
@@ -20,8 +21,8 @@ from warehouse.shards import frame
 
 PUBLISHED = [
     *(files, photos, splits, exif_raw, exif, backbone, untrained_backbone, reference_features, detectors, champion),
-    *(benchmark_images, benchmark_features, benchmark_scores, benchmark_metrics, benchmark_calibration),
-    *(photo_hashes, benchmark_hashes, near_duplicates),
+    *(photo_hashes, benchmark_images, benchmark_hashes, near_duplicates, benchmark_features, benchmark_scores),
+    *(benchmark_metrics, benchmark_comparisons, benchmark_calibration, benchmark_extremes),
 ]
 
 

@@ -3,68 +3,18 @@ import time
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from models.metrics import Ranking, evaluate, realised_fpr
-
-STEADY = settings(deadline=None, derandomize=True)
+from models.bootstrap import Resamples
+from models.metrics import evaluate, realised_fpr
 
 Floats = npt.NDArray[np.float64]
-
-
-@st.composite
-def _weighted(draw: st.DrawFn) -> tuple[list[int], list[float], list[int]]:
-    """Draw labels of both classes, scores with many ties, and counts that leave neither class empty."""
-    n = draw(st.integers(2, 40))
-    labels = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
-    scores = draw(st.lists(st.integers(-4, 4).map(float), min_size=n, max_size=n))
-    counts = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
-    labels[0], labels[1], counts[0], counts[1] = 0, 1, max(counts[0], 1), max(counts[1], 1)
-    return labels, scores, counts
 
 
 def _reference_tpr(labels: object, scores: object, weights: object, fpr: float) -> float:
     false, true, _ = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
     return float(true[false <= fpr + 1e-12].max())
-
-
-@STEADY
-@given(_weighted(), st.sampled_from([0.01, 0.05, 0.25, 0.5]))
-def test_agrees_with_scikit_learn_under_counts_and_ties(
-    case: tuple[list[int], list[float], list[int]], fpr: float
-) -> None:
-    labels, scores, counts = case
-    curve = Ranking(labels, scores).curve(np.array([counts, np.ones(len(counts))], dtype=np.float64))
-    for row, weights in enumerate((counts, None)):
-        assert curve.auroc()[row] == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights))
-        assert curve.average_precision()[row] == pytest.approx(
-            average_precision_score(labels, scores, sample_weight=weights)
-        )
-        assert curve.tpr_at(fpr)[row] == pytest.approx(_reference_tpr(labels, scores, weights, fpr))
-
-
-@STEADY
-@given(_weighted())
-def test_counts_are_the_same_as_repeated_images(case: tuple[list[int], list[float], list[int]]) -> None:
-    labels, scores, counts = case
-    counted = Ranking(labels, scores).curve(np.array([counts], dtype=np.float64))
-    repeated = Ranking(np.repeat(labels, counts), np.repeat(scores, counts)).curve(np.ones((1, sum(counts))))
-    assert counted.auroc()[0] == pytest.approx(repeated.auroc()[0])
-    assert counted.average_precision()[0] == pytest.approx(repeated.average_precision()[0])
-    assert counted.tpr_at(0.2)[0] == pytest.approx(repeated.tpr_at(0.2)[0])
-
-
-@STEADY
-@given(_weighted())
-def test_reversed_scores_mirror_the_area(case: tuple[list[int], list[float], list[int]]) -> None:
-    labels, scores, _ = case
-    ones = np.ones((1, len(labels)))
-    forward = Ranking(labels, scores).curve(ones).auroc()[0]
-    backward = Ranking(labels, -np.array(scores)).curve(ones).auroc()[0]
-    assert forward + backward == pytest.approx(1)
 
 
 def _images(n: int = 429, seed: int = 0) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -89,23 +39,38 @@ def test_evaluate_against_scikit_learn() -> None:
     assert found.balanced_accuracy == pytest.approx((found.accuracy_real + found.accuracy_fake) / 2)
 
 
-def test_intervals_are_those_of_a_plain_bootstrap() -> None:
-    labels, scores = _images(200)
-    found = evaluate(labels, scores, scores > 1, draws=2000)
-    rng = np.random.default_rng(5)
-    real, fake = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
-    areas, precisions, hits = [], [], []
-    for _ in range(600):
-        chosen = np.concatenate([rng.choice(real, len(real)), rng.choice(fake, len(fake))])
-        areas.append(roc_auc_score(labels[chosen], scores[chosen]))
-        precisions.append(average_precision_score(labels[chosen], scores[chosen]))
-        hits.append((scores[chosen][len(real) :] > 1).mean())
-    for low, high, plain in (
-        (found.auroc_low, found.auroc_high, areas),
-        (found.average_precision_low, found.average_precision_high, precisions),
-        (found.accuracy_fake_low, found.accuracy_fake_high, hits),
-    ):
-        assert [low, high] == pytest.approx(np.percentile(plain, [2.5, 97.5]), abs=0.015)
+def test_intervals_are_those_of_a_plain_bootstrap_with_the_same_draws() -> None:
+    labels, scores = _images(150)
+    flagged, sources = scores > 1, np.arange(150) % 3
+    complexity = np.random.default_rng(1).gamma(2, size=150)
+    drawn = Resamples(labels, sources, draws=200)
+    found = evaluate(labels, scores, flagged, complexity=complexity, resamples=drawn)
+    edges = np.quantile(complexity, np.arange(1, 10) / 10)
+    bins = (complexity[:, None] >= edges).sum(axis=1)
+    plain: dict[str, list[float]] = {}
+    for draw in range(1, 201):
+        weights = np.empty(150)
+        weights[drawn.real], weights[drawn.fake] = drawn.real_counts[:, draw], drawn.fake_counts[:, draw]
+        repeats = weights.astype(int)
+        label, score, flag, bin_ = (np.repeat(each, repeats) for each in (labels, scores, flagged, bins))
+        real, fake = label == 0, label == 1
+        accuracies = (~flag[real]).mean(), flag[fake].mean()
+        better = (score[fake][:, None] > score[real]) + (score[fake][:, None] == score[real]) / 2
+        matched = bin_[fake][:, None] == bin_[real]
+        values = {
+            "auroc": roc_auc_score(label, score),
+            "auroc_equal_complexity": better[matched].mean(),
+            "average_precision": average_precision_score(label, score),
+            "tpr_at_5_fpr": _reference_tpr(label, score, None, 0.05),
+            "accuracy_real": accuracies[0],
+            "accuracy_fake": accuracies[1],
+            "balanced_accuracy": sum(accuracies) / 2,
+        }
+        for name, value in values.items():
+            plain.setdefault(name, []).append(float(value))
+    for name, expected in plain.items():
+        bounds = [getattr(found, f"{name}_low"), getattr(found, f"{name}_high")]
+        assert bounds == pytest.approx(np.percentile(expected, [2.5, 97.5]), abs=1e-12), name
 
 
 def test_interval_of_an_accuracy_covers_as_often_as_it_says() -> None:
@@ -113,7 +78,9 @@ def test_interval_of_an_accuracy_covers_as_often_as_it_says() -> None:
     covered = 0
     for trial in range(300):
         flagged = rng.random(100) < 0.7
-        found = evaluate(np.ones(100), flagged.astype(float), flagged, draws=300, seed=trial)
+        found = evaluate(
+            np.ones(100), flagged.astype(float), flagged, resamples=Resamples(np.ones(100), draws=300, seed=trial)
+        )
         assert found.accuracy_fake_low is not None
         assert found.accuracy_fake_high is not None
         covered += found.accuracy_fake_low <= 0.7 <= found.accuracy_fake_high
@@ -133,15 +100,56 @@ def test_drawing_within_sources_keeps_differences_between_sources_out() -> None:
     assert within.accuracy_fake_low == within.accuracy_fake_high == within.accuracy_fake == 0.5
 
 
-def test_is_seeded_and_batches_do_not_lose_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_images_have_the_same_draws() -> None:
     labels, scores = _images(60)
-    first = evaluate(labels, scores, scores > 1, draws=500, seed=3)
-    assert evaluate(labels, scores, scores > 1, draws=500, seed=3) == first
-    assert evaluate(labels, scores, scores > 1, draws=500, seed=4) != first
-    monkeypatch.setattr("models.metrics._BATCH_CELLS", 60 * 7)
-    batched = evaluate(labels, scores, scores > 1, draws=500, seed=3)
-    assert batched.auroc == first.auroc
-    assert batched.auroc_low == pytest.approx(first.auroc_low, abs=0.05)
+    first = evaluate(labels, scores, scores > 1)
+    assert evaluate(labels, scores, scores > 1) == first
+    assert evaluate(labels, scores, scores > 1, resamples=Resamples(labels)) == first
+    assert evaluate(labels, scores, scores > 1, resamples=Resamples(labels, seed=4)) != first
+
+
+def test_complexity_that_gives_the_label_away_is_no_merit() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1], 500)
+    complexity = rng.gamma(4, size=1000) + 1.5 * labels
+    knowing = complexity + 3 * labels
+    by_complexity = evaluate(labels, complexity, complexity=complexity)
+    assert by_complexity.auroc is not None
+    assert by_complexity.auroc > 0.68
+    matched, low = by_complexity.auroc_equal_complexity, by_complexity.auroc_equal_complexity_low
+    assert matched == pytest.approx(0.5, abs=0.06)
+    assert matched is not None
+    assert low is not None
+    assert low < matched
+    found = evaluate(labels, knowing, complexity=complexity).auroc_equal_complexity
+    assert found is not None
+    assert found > 0.9
+
+
+def test_equal_complexity_needs_pairs_of_known_complexity() -> None:
+    labels, scores = np.arange(40) % 2, np.arange(40.0)
+    complexity = np.random.default_rng(0).random(40)
+    assert evaluate(labels, scores).auroc_equal_complexity is None
+    assert evaluate(labels[:19], scores[:19], complexity=complexity[:19]).auroc_equal_complexity is None
+    apart = evaluate(labels, scores, complexity=labels)
+    assert apart.auroc is not None
+    assert apart.auroc_equal_complexity is apart.auroc_equal_complexity_low is None
+    # One pair alone can be compared; some draws lack it, so it has no interval.
+    one = evaluate(labels, scores, complexity=np.where(np.arange(40) == 0, 1, labels))
+    assert one.auroc_equal_complexity == 1
+    assert one.auroc_equal_complexity_low is one.auroc_equal_complexity_high is None
+    unknown = np.where(np.arange(40) < 10, np.nan, complexity)
+    known = evaluate(labels[10:], scores[10:], complexity=complexity[10:])
+    assert evaluate(labels, scores, complexity=unknown).auroc_equal_complexity == known.auroc_equal_complexity
+
+
+def test_without_verdicts_there_are_no_accuracies() -> None:
+    labels, scores = _images(120)
+    found, with_verdicts = evaluate(labels, scores), evaluate(labels, scores, scores > 1)
+    assert found.accuracy_real is found.accuracy_fake is found.balanced_accuracy is None
+    assert found.accuracy_real_low is found.accuracy_fake_high is found.balanced_accuracy_low is None
+    assert (found.auroc, found.auroc_low) == (with_verdicts.auroc, with_verdicts.auroc_low)
+    assert found.tpr_at_5_fpr == with_verdicts.tpr_at_5_fpr
 
 
 def test_none_where_it_is_not_defined() -> None:
@@ -175,17 +183,21 @@ def test_nonsense_is_refused() -> None:
         evaluate([0, 2], [0.0, 1.0], [False, True])
     with pytest.raises(ValueError, match="one length"):
         evaluate([0, 1], [0.0, 1.0], [False])
+    with pytest.raises(ValueError, match="one length"):
+        evaluate([0, 1], [0.0, 1.0], complexity=[1.0])
+    with pytest.raises(ValueError, match="other labels"):
+        evaluate([0, 1], [0.0, 1.0], resamples=Resamples([1, 1]))
 
 
 def test_429_images_and_2000_draws_take_well_under_a_second() -> None:
     labels, scores = _images()
-    sources = np.arange(429) % 12
+    drawn = Resamples(labels, np.arange(429) % 12)
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        evaluate(labels, scores, scores > 1, sources)
+        evaluate(labels, scores, scores > 1, complexity=np.arange(429), resamples=drawn)
         times.append(time.perf_counter() - start)
-    assert min(times) < 1
+    assert min(times) < 0.2
 
 
 def test_realised_rates_with_exact_intervals() -> None:

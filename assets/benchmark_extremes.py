@@ -1,0 +1,98 @@
+"""The most and the least photographic images of each benchmark set by the champion, with small pictures.
+
+Choosing them and making their pictures belong here; how the pictures are shown belongs to the report.
+"""
+
+import hashlib
+import io
+from pathlib import Path
+
+import polars as pl
+from PIL import Image
+
+from assets.benchmark_images import benchmark_images
+from assets.benchmark_scores import benchmark_scores
+from assets.detectors import champion
+from assets.stage import Context, Product, stage
+from warehouse.registry import resolve
+from warehouse.shards import Quarantined, Rows, frame, quarantine_frame
+from warehouse.sources import RefusedError, read_bytes, source_folder
+
+PLACES = 8
+_SIDE = 120
+_QUALITY = 80
+
+
+@stage(
+    group="benchmark",
+    tables=["benchmark_extremes"],
+    upstream=[benchmark_images, benchmark_scores, champion],
+)
+def benchmark_extremes(context: Context) -> Product:
+    """The 8 most and 8 least photographic photographs and generated images of each set, on the headline track."""
+    rows: Rows = []
+    refused: list[Quarantined] = []
+    for (dataset, *_), judged in _judged(context).group_by(["dataset", "label"], maintain_order=True):
+        folder = source_folder(resolve(context.home, context.registry.datasets[str(dataset)].source))
+        # Equal scores stand in the order of their content. With fewer than 16 images the two ends overlap.
+        ordered = judged.sort("score", "image_id")
+        chosen = {"most": ordered.head(PLACES), "least": ordered.tail(PLACES).reverse()}
+        pictures: dict[str, bytes | None] = {}
+        for side, images in chosen.items():
+            for place, image in enumerate(images.iter_rows(named=True), start=1):
+                uri, identity = image.pop("uri"), image["image_id"]
+                if identity not in pictures:
+                    try:
+                        pictures[identity] = thumbnail(folder, uri, identity)
+                    except RefusedError as error:
+                        pictures[identity] = None
+                        refused.append(Quarantined(str(dataset), uri, error.reason, error.detail, identity))
+                rows.append(image | {"side": side, "place": place, "picture": pictures[identity]})
+    return Product(
+        {"benchmark_extremes": frame("benchmark_extremes", rows)},
+        {"images": len(rows), "without_picture": len(refused)},
+        {"benchmark_extremes": quarantine_frame("benchmark_extremes", refused)},
+    )
+
+
+def _judged(context: Context) -> pl.DataFrame:
+    """What the champion says of every image of the registered sets on the headline track."""
+    from models.perturbations import NONE
+    from models.tracks import FORMAT_MATCHED
+
+    partitions = context.benchmark_partitions()
+    name = context.store.read("champions", columns=["detector"])["detector"].item()
+    images = context.store.read("benchmark_images", partitions, ["dataset", "image_id", "uri"])
+    columns = ["dataset", "label", "image_id", "generator", "detector", "track", "perturbation", "score", "p_value"]
+    return (
+        context.store.read("benchmark_scores", partitions, columns)
+        .filter(
+            pl.col("detector") == name,
+            pl.col("track") == FORMAT_MATCHED,
+            pl.col("perturbation") == NONE,
+            pl.col("score").is_not_null(),
+        )
+        .drop("perturbation")
+        .join(images, on=["dataset", "image_id"])
+        .sort("dataset", "label", "image_id")
+    )
+
+
+def thumbnail(folder: Path, uri: str, image_id: str) -> bytes:
+    """The image as a JPEG of at most 120 px on a side, without metadata.
+
+    Raises RefusedError where the file is not to be read or decoded, or no longer has the content `image_id`.
+    """
+    from models.images import ImageError, decode_rgb
+
+    data = read_bytes(folder, uri)
+    if hashlib.sha256(data).hexdigest() != image_id:
+        raise RefusedError("changed", "the file has changed since it was listed")
+    try:
+        picture = Image.fromarray(decode_rgb(data))
+    except ImageError as error:
+        raise RefusedError(error.code, str(error)) from None
+    picture.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=_QUALITY)
+    return buffer.getvalue()
