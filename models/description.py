@@ -57,7 +57,7 @@ def describe(images: Sequence[Image], track: str, backbones: Sequence[Backbone])
             continue
         judged.append(index)
         spread.append(patches)
-        published.append(all_patches(_centre(tracked.image)))
+        published.append(all_patches(centre(tracked.image)))
         found[index] = Description(None, complexity(tracked.image), len(patches))
     if not judged:
         return found
@@ -71,7 +71,8 @@ def describe(images: Sequence[Image], track: str, backbones: Sequence[Backbone])
     return found
 
 
-def _centre(image: Image) -> Image:
+def centre(image: Image) -> Image:
+    """The central part of at most `PUBLISHED_SIDE` px on each side."""
     height, width = (min(side, PUBLISHED_SIDE) for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]

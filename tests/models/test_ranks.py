@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from models.ranks import Ranks
+from models.run import TrainingDataError
 from models.train import TrainingStoppedError, train
 from models.train_config import TrainConfig
-from models.training_run import TrainingDataError, TrainingRun, read_data
+from models.training_run import TrainingRun, read_data
 from tests.models import synthetic_crops
 
 ROOT = Path(__file__).parents[2]
