@@ -10,6 +10,7 @@ from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.benchmark_metrics import benchmark_calibration, benchmark_metrics
 from assets.benchmark_scores import benchmark_scores
+from assets.binary import binary_images, binary_networks
 from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
 from assets.exif import exif, exif_raw
@@ -19,6 +20,7 @@ from warehouse.shards import frame
 
 PUBLISHED = [
     *(files, photos, splits, exif_raw, exif, backbone, untrained_backbone, reference_features, detectors, champion),
+    *(binary_images, binary_networks),
     *(benchmark_images, benchmark_features, benchmark_scores, benchmark_metrics, benchmark_calibration),
 ]
 

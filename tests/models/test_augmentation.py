@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from models import augmentation
 from models.augmentation import augment
+from models.perturbations import Pixels, perturb
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (70, 130, 3), dtype=np.uint8)
 
@@ -23,15 +23,12 @@ def test_the_same_place_of_the_same_step_gives_the_same_pixels() -> None:
 def test_rates_and_ranges_are_the_published_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     image, draws, done = IMAGE[:64, :64], 4000, Counter[str]()
     names: list[str] = []
-    perturb = augmentation.perturb
 
-    def noted(
-        pixels: augmentation.npt.NDArray[np.uint8], name: str, image_id: str
-    ) -> augmentation.npt.NDArray[np.uint8]:
+    def noted(pixels: Pixels, name: str, image_id: str) -> Pixels:
         names.append(name)
         return perturb(pixels, name, image_id) if len(names) % 20 == 0 else pixels
 
-    monkeypatch.setattr(augmentation, "perturb", noted)
+    monkeypatch.setattr("models.augmentation.perturb", noted)
     sides: list[int] = []
     for draw in range(draws):
         height, width = augment(image, 0, draw, 0).shape[:2]
