@@ -10,7 +10,8 @@ from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.benchmark_metrics import benchmark_calibration, benchmark_metrics
 from assets.benchmark_scores import benchmark_scores
-from assets.binary import binary_images, binary_networks
+from assets.binary import binary_networks
+from assets.binary_images import binary_images
 from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
 from assets.exif import exif, exif_raw

@@ -15,7 +15,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from assets.backbone import TRAINED, backbone
-from assets.binary import binary_crops, binary_images, binary_networks, binary_weights, detector_names, part_of
+from assets.binary import binary_networks, binary_weights, detector_names
+from assets.binary_images import binary_crops, binary_images, part_of
 from assets.checks import _binary_crops, _binary_images
 from assets.imports import import_backbone
 from assets.stage import Context, to_asset
