@@ -43,7 +43,7 @@ def pretext_targets(context: Context) -> Product:
     return Product({"pretext_targets": targets}, labelled)
 
 
-def _imported(context: Context) -> str | None:
+def imported_identity(context: Context) -> str | None:
     """Identity of the imported backbone in use; None where one is trained."""
     chosen = context.registry.training.backbone
     return None if chosen == TRAINED else chosen
@@ -51,7 +51,7 @@ def _imported(context: Context) -> str | None:
 
 def _training(context: Context) -> dict[str, Any]:
     """The whole configuration, defaults too: a backbone trained by others is another backbone."""
-    imported = _imported(context)
+    imported = imported_identity(context)
     if imported is not None:
         return {"imported": imported}
     training = context.registry.training
@@ -60,9 +60,9 @@ def _training(context: Context) -> dict[str, Any]:
     return asdict(train_config(training.schedule, seed=training.seed, **preset, **steps))
 
 
-def _preset(context: Context) -> str:
+def backbone_preset(context: Context) -> str:
     """Size of the backbone in use."""
-    imported = _imported(context)
+    imported = imported_identity(context)
     if imported is None:
         return str(_training(context)["preset"])
     from models.weights import read_header
@@ -108,7 +108,7 @@ def backbone(context: Context) -> Product:
 
     Where an imported backbone is in use, nothing is trained.
     """
-    imported = _imported(context)
+    imported = imported_identity(context)
     if imported is not None:
         row = _backbone_row(TRAINED, imported, imported_weights(context.home, imported).parent)
         empty = {table: frame(table, []) for table in ("pretext_metrics", "training_curve")}
@@ -169,7 +169,7 @@ def _points(entries: list[dict[str, Any]], value: str) -> tuple[list[int], list[
 @stage(
     group="training",
     tables=["backbones"],
-    settings=lambda context: {"preset": _preset(context), "seed": context.registry.training.seed},
+    settings=lambda context: {"preset": backbone_preset(context), "seed": context.registry.training.seed},
     kinds=["torch", "safetensors"],
     files=lambda context: _folders(UNTRAINED, context),
     table_partition=UNTRAINED,
@@ -180,7 +180,7 @@ def untrained_backbone(context: Context) -> Product:
 
     identity = digest(["untrained", untrained_backbone.provenance(context)])
     folder = context.home.backbones / identity
-    save_untrained(folder / WEIGHTS, _preset(context), context.registry.training.seed)
+    save_untrained(folder / WEIGHTS, backbone_preset(context), context.registry.training.seed)
     row = {"steps": 0, "photographs": 0, "groups": 0, "simulated_only": False}
     return Product({"backbones": frame("backbones", [row | _backbone_row(UNTRAINED, identity, folder)])})
 

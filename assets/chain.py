@@ -8,6 +8,8 @@ from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.benchmark_metrics import benchmark_calibration, benchmark_comparisons, benchmark_metrics
 from assets.benchmark_scores import benchmark_scores
+from assets.binary import binary_networks
+from assets.binary_images import binary_crops, binary_images
 from assets.corpus import files, photos, splits
 from assets.crops import crops
 from assets.detectors import champion, detectors, reference_features
@@ -26,6 +28,9 @@ STAGES: tuple[Stage, ...] = (
     pretext_targets,
     backbone,
     untrained_backbone,
+    binary_images,
+    binary_crops,
+    binary_networks,
     reference_features,
     detectors,
     champion,

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from warehouse.benchmark_sets import list_images
 from warehouse.home import Home
-from warehouse.registry import read_registry
+from warehouse.registry import read_registry, resolve
 from warehouse.shards import quarantine_partition
 from warehouse.store import Store
 
@@ -49,6 +50,20 @@ def _reference(store: Store, home: Home) -> tuple[int, int, int]:
     reference = store.read("photos", columns=["use"]).filter(pl.col("use").str.contains("reference"))
     described = store.read("reference_features", columns=["photo_id"])["photo_id"].n_unique()
     return len(reference), described, _quarantined(store, "reference_features")
+
+
+def _binary_images(store: Store, home: Home) -> tuple[int, int, int]:
+    """Images listed by the sets with the use train, those taken, those quarantined."""
+    sources = [resolve(home, d.source) for d in read_registry(home).datasets.values() if "train" in d.use]
+    listed = sum(len(list_images(source)) for source in sources)
+    return listed, len(store.read("binary_images", columns=["image_id"])), _quarantined(store, "binary_images")
+
+
+def _binary_crops(store: Store, home: Home) -> tuple[int, int, int]:
+    """Images that train the binary detector, those with crops, those that none could be cut from."""
+    training = store.read("binary_images", columns=["part"]).filter(pl.col("part") == "train")
+    cut = store.read("binary_crops", columns=["image_id"])["image_id"].n_unique()
+    return len(training), cut, _quarantined(store, "binary_crops")
 
 
 def _check(asset: str, count: Count) -> dg.AssetChecksDefinition:
@@ -92,6 +107,8 @@ CHECKS = [
     _check("files", _files),
     _check("exif_raw", _exif_raw),
     _check("crops", _crops),
+    _check("binary_images", _binary_images),
+    _check("binary_crops", _binary_crops),
     _check("reference_features", _reference),
     near_duplicates_seen,
 ]

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assets.backbone import TRAINED, WEIGHTS, imported_weights
+from assets.binary import NETWORK_FILE
 from models.binary import BinaryNetwork
 from models.published import PRESET, read_published
 from models.weights import Header, WeightsError, read_header, save_backbone, save_binary
 from warehouse.home import Home, UserError, digest
 from warehouse.registry import read_registry, set_training
 from warehouse.store import Store
-
-BINARY = "binary.safetensors"
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def import_backbone(home: Home, file: Path) -> Imported:
     folder = home.backbones / identity
     header = Header("imported", PRESET, backbone.config, None, {"sha256": sha256, "kind": kind}, {})
     if isinstance(network, BinaryNetwork):
-        save_binary(folder / BINARY, network, header)
+        save_binary(folder / NETWORK_FILE, network, header)
     save_backbone(folder / WEIGHTS, backbone, heads, header)
     set_training(home, backbone=identity)
     return Imported(kind, identity, sum(parameter.numel() for parameter in backbone.parameters()))

@@ -11,6 +11,8 @@ from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.benchmark_metrics import benchmark_calibration, benchmark_comparisons, benchmark_metrics
 from assets.benchmark_scores import benchmark_scores
+from assets.binary import binary_networks
+from assets.binary_images import binary_images
 from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
@@ -23,6 +25,7 @@ PUBLISHED = [
     *(files, photos, splits, exif_raw, exif, backbone, untrained_backbone, reference_features, detectors, champion),
     *(photo_hashes, benchmark_images, benchmark_hashes, near_duplicates, benchmark_features, benchmark_scores),
     *(benchmark_metrics, benchmark_comparisons, benchmark_calibration, benchmark_extremes),
+    *(binary_images, binary_networks),
 ]
 
 

@@ -172,8 +172,12 @@ class Backbone(nn.Module):
         return tokens
 
     def image_features(self, patches: Tensor) -> Tensor:
-        """Token 0 (B, D) of patches (B, N, 3, 64, 64), values in [0, 1]: the last layer computes no other token."""
-        tokens = self.covariances(patches.flatten(0, 1)).reshape(*patches.shape[:2], -1)
+        """Token 0 (B, D) of patches (B, N, 3, 64, 64), values in [0, 1]."""
+        return self.first_tokens(self.covariances(patches.flatten(0, 1)).reshape(*patches.shape[:2], -1))
+
+    def first_tokens(self, vectors: Tensor) -> Tensor:
+        """Token 0 (B, D) of covariance vectors (B, N, D): the last layer computes no other token."""
+        tokens = vectors
         *layers, last = self.transformer
         for layer in layers:
             tokens = layer(tokens)

@@ -10,7 +10,7 @@ import io
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,22 +79,22 @@ def _decode(png: bytes, name: str) -> Crop:
 
 
 class CropShards:
-    """The crops of wanted photographs in Parquet shards (photo_id, crop, x, y, png).
+    """The crops of wanted photographs in Parquet shards; the columns `key` and png are read.
 
-    `photos` maps photo_id to its row in the targets; crops of other photographs are never decoded. CropsError
-    for a shard without the columns, a crop that is no PNG, or when no wanted photograph has a crop.
+    `photos` maps the key to the photograph's row in the targets; crops of other photographs are never decoded.
+    CropsError for a shard without the columns, a crop that is no PNG, or when no wanted photograph has a crop.
     """
 
-    def __init__(self, paths: Sequence[Path], photos: Mapping[str, int]) -> None:
+    def __init__(self, paths: Sequence[Path], photos: Mapping[str, int], key: str = "photo_id") -> None:
         self.units: list[_Unit] = []
         taken: set[str] = set()
         for path in sorted(paths):
             parquet = pq.ParquetFile(path)
-            absent = {"photo_id", "png"} - set(parquet.schema_arrow.names)
+            absent = {key, "png"} - set(parquet.schema_arrow.names)
             if absent:
                 raise CropsError(f"{path.name}: no column {', '.join(sorted(absent))}; cut the crops again")
             for group in range(parquet.num_row_groups):
-                ids = parquet.read_row_group(group, columns=["photo_id"])["photo_id"].to_pylist()
+                ids = parquet.read_row_group(group, columns=[key])[key].to_pylist()
                 found = [(i, photos[photo]) for i, photo in enumerate(ids) if photo in photos and photo not in taken]
                 taken.update(ids)
                 if found:
@@ -128,12 +128,21 @@ class TrainingBatches:
     into the memory, decoded, an epoch is one shuffled window; where they do not, row groups are shuffled, and
     photographs within windows of half the memory, so that the next one is decoded meanwhile. Batches are cut ahead by
     threads. `part` of `parts` takes its share of each batch; all parts together take the batch that one would take.
+    `augment` is given each crop before patches are cut, with the step and the place in the whole batch.
     """
 
     def __init__(
-        self, shards: CropShards, seed: int, size: int, patches: int, memory_bytes: int, part: int = 0, parts: int = 1
+        self,
+        shards: CropShards,
+        seed: int,
+        size: int,
+        patches: int,
+        memory_bytes: int,
+        part: int = 0,
+        parts: int = 1,
+        augment: Callable[[Crop, int, int], Crop] = lambda crop, step, place: crop,
     ) -> None:
-        self._shards, self._seed, self._size, self._patches = shards, seed, size, patches
+        self._shards, self._seed, self._size, self._patches, self._augment = shards, seed, size, patches, augment
         self._part = slice(part * size // parts, (part + 1) * size // parts)
         crops = [len(unit.rows) for unit in shards.units]
         whole = sum(crops) * CROP_BYTES <= memory_bytes
@@ -169,7 +178,7 @@ class TrainingBatches:
         for place in range(self._size)[self._part]:
             row, crops = self._photograph(step * self._size + place)
             crop = crops[int(which[place] * len(crops))]
-            cuts.append(cut_at(crop, places[place]))
+            cuts.append(cut_at(self._augment(crop, step, place), places[place]))
             rows.append(row)
         return Batch(np.stack(cuts), np.array(rows))
 

@@ -17,37 +17,43 @@ _GRID = 16
 
 @dataclass(frozen=True)
 class Crop:
-    """A crop of 256 x 256 stored pixels: left and upper edge in px, and its pixels as a lossless PNG."""
+    """A crop of stored pixels: left and upper edge in px, and its pixels as a lossless PNG."""
 
     x: int
     y: int
     png: bytes
 
 
-def cut_crops(image: npt.NDArray[np.uint8], count: int, seed: int) -> list[Crop]:
-    """At most `count` different crops of an image (H, W, 3) at seeded places; none where a side is under 256 px.
+def cut_crops(image: npt.NDArray[np.uint8], count: int, seed: int, least: int = SIDE) -> list[Crop]:
+    """At most `count` different crops of an image (H, W, 3) at seeded places; none where a side is under `least` px.
 
-    Of several random candidates for each next crop the one that overlaps least with those before is taken.
+    A crop has 256 px on each side, or as many as the image has. Of several random candidates for each next crop the one
+    that overlaps least with those before is taken.
     """
     height, width = image.shape[:2]
-    if min(height, width) < SIDE:
+    if min(height, width) < least:
         return []
+    sides = min(width, SIDE), min(height, SIDE)
     random = np.random.default_rng(seed)
     places: list[tuple[int, int]] = []
     for _ in range(count):
         candidates = np.stack(
-            [random.integers(0, (length - SIDE) // _GRID + 1, 8) * _GRID for length in (width, height)], axis=1
+            [
+                random.integers(0, (length - side) // _GRID + 1, 8) * _GRID
+                for length, side in zip((width, height), sides, strict=True)
+            ],
+            axis=1,
         )
-        overlaps = [max((_overlap(c, place) for place in places), default=0) for c in candidates.tolist()]
+        overlaps = [max((_overlap(c, place, sides) for place in places), default=0) for c in candidates.tolist()]
         best = int(np.argmin(overlaps))
-        if overlaps[best] == SIDE * SIDE:
+        if overlaps[best] == sides[0] * sides[1]:
             break
         places.append((int(candidates[best, 0]), int(candidates[best, 1])))
-    return [Crop(x, y, _png(image[y : y + SIDE, x : x + SIDE])) for x, y in places]
+    return [Crop(x, y, _png(image[y : y + sides[1], x : x + sides[0]])) for x, y in places]
 
 
-def _overlap(a: list[int], b: tuple[int, int]) -> int:
-    return max(0, SIDE - abs(a[0] - b[0])) * max(0, SIDE - abs(a[1] - b[1]))
+def _overlap(a: list[int], b: tuple[int, int], sides: tuple[int, int]) -> int:
+    return max(0, sides[0] - abs(a[0] - b[0])) * max(0, sides[1] - abs(a[1] - b[1]))
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -73,7 +73,7 @@ def describe(
         judged.append(index)
         spread.append(patches)
         if token0:
-            published.append(all_patches(_centre(seen)))
+            published.append(all_patches(centre(seen)))
         found[index] = Description(None, complexity(seen), len(patches), covariates(patches))
     if not judged:
         return found
@@ -86,7 +86,8 @@ def describe(
     return found
 
 
-def _centre(image: Image) -> Image:
+def centre(image: Image) -> Image:
+    """The central part of at most `PUBLISHED_SIDE` px on each side."""
     height, width = (min(side, PUBLISHED_SIDE) for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]

@@ -1,10 +1,11 @@
-"""The training program of the backbone.
+"""The training program of the backbone and of the binary detector.
 
 Here belongs the loop: when a step, a validation, a checkpoint and a report are due, and the files a run leaves. It
-reports through a callback and knows nothing of who listens. What a run is, is in `training_run`, checkpoints in
-`checkpoints`, several processes in `ranks`, the weights' format in `weights`. `python -m models.train job.json` runs a
-job and prints a JSON line a report; `torchrun --nproc-per-node N -m models.train job.json` runs it in N processes,
-which must see the same folders. SIGTERM has either write its checkpoint and end: status 143, or 1 of torchrun itself.
+reports through a callback and knows nothing of who listens. What a run is, is in `run`, what each learns in
+`training_run` and `binary_run`, checkpoints in `checkpoints`, several processes in `ranks`, the weights' format in
+`weights`. `python -m models.train job.json` runs a job and prints a JSON line a report;
+`torchrun --nproc-per-node N -m models.train job.json` runs it in N processes, which must see the same folders. SIGTERM
+has either write its checkpoint and end: status 143, or 1 of torchrun itself.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ from typing import Any
 import torch
 
 from models.allocator import keep_freed_memory
+from models.binary_config import BinaryConfig
+from models.binary_data import read_binary_data
+from models.binary_run import BinaryRun
 from models.checkpoints import newest_checkpoint, remove_checkpoints, remove_unfinished, write_checkpoint
 from models.ranks import Ranks, joined_ranks
+from models.run import NonFiniteLossError, Run, TrainingDataError, job_digest
 from models.stopping import STOPPED, stop_when_signalled
 from models.train_config import TrainConfig
-from models.training_run import NonFiniteLossError, TrainingDataError, TrainingRun, job_digest, read_data
-from models.validation import TagValidation, score
-from models.weights import Header, save_backbone, write_atomically
+from models.training_run import TrainingRun, read_data
+from models.weights import load_backbone, write_atomically
 
-BACKBONE_FILE = "backbone.safetensors"
 METRICS_FILE = "metrics.json"
+PRETEXT, BINARY = "pretext", "binary"
+"""Tasks that a job may name."""
 
 REPORT_SECONDS = 5.0
 CHECKPOINT_SECONDS = 60.0
@@ -59,12 +64,12 @@ class TrainResult:
     steps of this process alone, and stand in no file.
     """
 
-    backbone_path: Path
+    weights_path: Path
     metrics_path: Path
     steps: int
     best_step: int
     score: float
-    validation: dict[str, TagValidation]
+    validation: Mapping[str, Any]
     patches_per_second: float
     waited: float
 
@@ -106,24 +111,55 @@ def train(
     with _threads(config.threads):
         data = read_data(config, crop_shards, targets_path, ranks)
         with closing(data.batches):
-            run = TrainingRun(config, data, job_digest(config, crop_shards, targets_path), ranks)
-            loop = _Loop(run, out_dir, report if ranks.first else lambda _: None, stop)
-            loop.restore()
-            loop.to_the_end()
-            result = loop.finish(provenance or {})
-    return result
+            run = TrainingRun(config, data, job_digest(config, crop_shards, [targets_path]), ranks)
+            return _Loop(run, out_dir, report if ranks.first else lambda _: None, stop).whole(provenance or {})
+
+
+def train_binary(
+    config: BinaryConfig,
+    crop_shards: Sequence[Path],
+    images_path: Path,
+    pretext_path: Path,
+    left_out: str | None,
+    out_dir: Path,
+    report: Report,
+    stop: Callable[[], bool] = lambda: False,
+    provenance: Mapping[str, Any] | None = None,
+    ranks: Ranks | None = None,
+) -> TrainResult:
+    """Train a binary detector on the crops of the images of part `train`, never on the generator `left_out`.
+
+    `pretext_path` holds the backbone that it is kept near. An eighth of the images of each class chooses the weights.
+    All else is as in `train`: the same reports, checkpoints and files. CropsError, TrainingDataError, WeightsError when
+    what is given does not do.
+    """
+    ranks = ranks or Ranks()
+    keep_freed_memory()
+    with _threads(config.threads):
+        pretext = load_backbone(pretext_path)
+        data = read_binary_data(config, crop_shards, images_path, left_out, ranks)
+        with closing(data.batches):
+            digest = job_digest(config, crop_shards, [images_path, pretext_path], left_out)
+            run = BinaryRun(config, data, pretext, digest, ranks)
+            return _Loop(run, out_dir, report if ranks.first else lambda _: None, stop).whole(provenance or {})
 
 
 class _Loop:
     """When things are due in a run."""
 
-    def __init__(self, run: TrainingRun, folder: Path, report: Report, stop: Callable[[], bool]) -> None:
+    def __init__(self, run: Run[Any], folder: Path, report: Report, stop: Callable[[], bool]) -> None:
         self.run, self.folder, self.report, self.stop = run, folder, report, stop
         self.started = self.saved = time.monotonic()
         self.reported = -math.inf
         self.first_step = run.step
         self.training_seconds = 0.0
         self.ended = False
+
+    def whole(self, provenance: Mapping[str, Any]) -> TrainResult:
+        """All of it: what a checkpoint holds, the steps that are left, and the files at the end."""
+        self.restore()
+        self.to_the_end()
+        return self.finish(provenance)
 
     def restore(self) -> None:
         """Go on from the newest usable checkpoint; TrainingDataError where the ranks do not find the same one."""
@@ -139,13 +175,13 @@ class _Loop:
     @property
     def rate(self) -> float:
         """Patches a second of the training steps since this process began."""
-        patches = (self.run.step - self.first_step) * self.run.config.batch_photos * self.run.config.patches
+        patches = (self.run.step - self.first_step) * self.run.patches_per_step
         return patches / self.training_seconds if self.training_seconds else 0.0
 
     @property
     def waited(self) -> float:
         """Share of the time of these steps in which the network waited for data."""
-        return self.run.data.batches.waited_seconds / self.training_seconds if self.training_seconds else 0.0
+        return self.run.source.waited_seconds / self.training_seconds if self.training_seconds else 0.0
 
     def to_the_end(self) -> None:
         """Step by step until the run is finished or interrupted."""
@@ -197,22 +233,21 @@ class _Loop:
             "step": run.step,
             "steps": run.config.steps,
             "loss": round(sum(values.values()), 4),
-            "losses": {tag: round(value, 4) for tag, value in values.items()},
+            "losses": {name: round(value, 4) for name, value in values.items()},
             "patches_per_second": round(self.rate, 1),
             "seconds_left": round(left),
         }
 
     def _validate(self) -> None:
-        table = self.run.validate()
+        judged = self.run.validate()
         # Ranks on different hardware may judge by a rounding apart; none may go on alone.
         self.ended = self.run.ranks.agree(self.run.finished)
-        accuracies = {tag: entry.get("accuracy") for tag, entry in table.items()}
         self.report(
             {
                 "event": "validation",
                 "step": self.run.step,
-                "score": score(table),
-                "accuracy": accuracies,
+                "score": judged.score,
+                **judged.report,
                 "waited": round(self.waited, 4),
             }
         )
@@ -241,11 +276,12 @@ class _Loop:
         return result
 
 
-def _write(run: TrainingRun, out_dir: Path, rate: float, waited: float, provenance: Mapping[str, Any]) -> TrainResult:
+def _write(run: Run[Any], out_dir: Path, rate: float, waited: float, provenance: Mapping[str, Any]) -> TrainResult:
     """The files of a finished run; the first rank writes them."""
     assert run.best is not None
     run.network.load_state_dict(run.best["weights"])
     metrics = {
+        **run.facts,
         "steps": run.step,
         "best_step": run.best["step"],
         "score": run.best["score"],
@@ -253,22 +289,15 @@ def _write(run: TrainingRun, out_dir: Path, rate: float, waited: float, provenan
         "validations": run.validations,
         "curve": run.curve,
     }
-    header = Header(
-        origin="trained",
-        preset=run.config.preset,
-        config=run.backbone.config,
-        vocabulary=run.vocabulary,
-        provenance={**provenance, "training": asdict(run.config)},
-        metrics={name: metrics[name] for name in ("steps", "best_step", "score", "validation")},
-    )
+    summary = {name: metrics[name] for name in ("steps", "best_step", "score", "validation")}
     if run.ranks.first:
-        save_backbone(out_dir / BACKBONE_FILE, run.backbone, run.heads, header)
+        run.save(out_dir / run.weights_file, {**provenance, "training": asdict(run.config)}, summary)
         write_atomically(out_dir / METRICS_FILE, json.dumps(metrics, indent=1).encode())
-        for name in (BACKBONE_FILE, METRICS_FILE):
+        for name in (run.weights_file, METRICS_FILE):
             remove_unfinished(out_dir / name)
         remove_checkpoints(out_dir)
     return TrainResult(
-        backbone_path=out_dir / BACKBONE_FILE,
+        weights_path=out_dir / run.weights_file,
         metrics_path=out_dir / METRICS_FILE,
         steps=run.step,
         best_step=run.best["step"],
@@ -282,20 +311,21 @@ def _write(run: TrainingRun, out_dir: Path, rate: float, waited: float, provenan
 def run_job(
     job: Mapping[str, Any], report: Report, stop: Callable[[], bool] = lambda: False, ranks: Ranks | None = None
 ) -> TrainResult:
-    """Run a job `{"config": {...}, "crop_shards": [...], "targets": ..., "out": ..., "provenance": {...}}`.
+    """Run a job `{"task": ..., "config": {...}, "crop_shards": [...], "out": ..., "provenance": {...}, ...}`.
 
-    `config` holds fields of `TrainConfig`, `provenance` may be absent; everything else is a path.
+    The task "pretext", which is meant where none is named, has fields of `TrainConfig` as `config` and a path
+    `targets`; the task "binary" fields of `BinaryConfig`, paths `images` and `pretext`, and may have `left_out`.
+    `provenance` may be absent. ValueError for another task.
     """
-    return train(
-        TrainConfig(**job["config"]),
-        [Path(shard) for shard in job["crop_shards"]],
-        Path(job["targets"]),
-        Path(job["out"]),
-        report,
-        stop,
-        job.get("provenance"),
-        ranks,
-    )
+    shards, out = [Path(shard) for shard in job["crop_shards"]], Path(job["out"])
+    task, provenance = job.get("task", PRETEXT), job.get("provenance")
+    if task == PRETEXT:
+        config, targets = TrainConfig(**job["config"]), Path(job["targets"])
+        return train(config, shards, targets, out, report, stop, provenance, ranks)
+    if task == BINARY:
+        binary, images, pretext = BinaryConfig(**job["config"]), Path(job["images"]), Path(job["pretext"])
+        return train_binary(binary, shards, images, pretext, job.get("left_out"), out, report, stop, provenance, ranks)
+    raise ValueError(f"no task {task!r}; there are {PRETEXT}, {BINARY}")
 
 
 def main(job: Path) -> None:

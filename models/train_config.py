@@ -1,7 +1,8 @@
 """What a training run is asked for. Light to import: whoever starts or records a run needs no torch.
 
-The fields, their defaults (each chosen on two processor cores) and the named schedules belong here; what they do is in
-`train.py`.
+Here belong what the loop and the optimiser need of any run, and for the backbone its fields, their defaults (each
+chosen on two processor cores) and the named schedules. The binary detector's are in `binary_config`; what they all do
+is in `train`.
 """
 
 import math
@@ -10,20 +11,19 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One training run.
+class RunConfig:
+    """What every training run is asked for.
 
-    A step takes `batch_photos` photographs of `patches` patches each. The learning rate rises over the first
-    `warmup` share of the steps, then falls to zero along a cosine or stays constant (`decay`). Gradients are clipped at
-    `gradient_norm` (None: not). The run ends after `steps`, or after `patience` validations without a better one (0:
-    never). `minutes` only interrupts it: the checkpoint is kept, and the same job goes on from there.
-    `validation_patches` of each of at most `validation_photos` photographs are judged. Decoded crops take up to
-    `memory_bytes`; what does not fit is streamed. Raises ValueError for values out of range.
+    A step takes `patches` patches of each of its images. The learning rate rises over the first `warmup` share of the
+    steps, then falls to zero along a cosine or stays constant (`decay`). Gradients are clipped at `gradient_norm`
+    (None: not). The run ends after `steps`, or after `patience` validations without a better one (0: never). `minutes`
+    only interrupts it: the checkpoint is kept, and the same job goes on from there. `validation_patches` of each image
+    are judged. Decoded crops take up to `memory_bytes`; what does not fit is streamed. Raises ValueError for values out
+    of range.
     """
 
     preset: str = "compact"
     steps: int = 1500
-    batch_photos: int = 32
     patches: int = 4
     learning_rate: float = 2e-3
     warmup: float = 0.05
@@ -32,7 +32,6 @@ class TrainConfig:
     gradient_norm: float | None = 1.0
     seed: int = 0
     validation_every: int = 150
-    validation_photos: int = 2048
     validation_patches: int = 16
     patience: int = 3
     minutes: float | None = None
@@ -40,8 +39,8 @@ class TrainConfig:
     memory_bytes: int = 2**30
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.patches, self.validation_every, self.threads) < 1 or self.batch_photos < 2:
-            raise ValueError("steps, patches, validation_every and threads are at least 1, batch_photos 2")
+        if min(self.steps, self.patches, self.validation_every, self.threads) < 1:
+            raise ValueError("steps, patches, validation_every and threads are at least 1")
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError("minutes is above 0, or None for no limit")
         if self.patience < 0:
@@ -53,6 +52,22 @@ class TrainConfig:
         rise = min(1.0, (done + 1 / self.steps) / self.warmup) if self.warmup else 1.0
         fall = 0.5 * (1 + math.cos(math.pi * done)) if self.decay == "cosine" else 1.0
         return self.learning_rate * rise * fall
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunConfig):
+    """One training run of the backbone.
+
+    A step takes `batch_photos` photographs; at most `validation_photos` are judged.
+    """
+
+    batch_photos: int = 32
+    validation_photos: int = 2048
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_photos < 2:
+            raise ValueError("batch_photos is at least 2")
 
 
 SCHEDULES: dict[str, dict[str, Any]] = {

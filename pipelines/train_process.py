@@ -38,9 +38,17 @@ def end_with_parent() -> None:
 def line(progress: Mapping[str, Any]) -> str:
     """One line a person can read of what the training program reports."""
     if progress["event"] == "progress":
+        # Of the pretext task there are 14 parts; who wants them finds them in the metrics.
+        parts = progress["losses"] if "cross_entropy" in progress["losses"] else {}
+        said = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in parts.items())
         return (
-            f"step {progress['step']} of {progress['steps']}, loss {progress['loss']:.2f}, "
+            f"step {progress['step']} of {progress['steps']}, loss {progress['loss']:.2f}{said and f' ({said})'}, "
             f"{progress['patches_per_second']:.0f} patches/s, about {progress['seconds_left']} s left"
+        )
+    if progress["event"] == "validation" and "cross_entropy" in progress:
+        return (
+            f"step {progress['step']}: validation accuracy {progress['accuracy']:.3f}, cross-entropy "
+            f"{progress['cross_entropy']:.3f}, waited for data {progress['waited']:.1%} of the time"
         )
     if progress["event"] == "validation":
         return (
@@ -60,7 +68,7 @@ def line(progress: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Run the job in Pipes' extras: `{"config", "crop_shards", "targets", "out"}`, see `models.train.run_job`."""
+    """Run the job in Pipes' extras, see `models.train.run_job`."""
     stop = stop_when_signalled()
     end_with_parent()
     # torch takes seconds to import: the guard is set before.

@@ -67,9 +67,9 @@ class Evaluation(_Section):
 class Binary(_Section):
     """How the binary detector is trained, where a set has the use "train".
 
-    `schedule` names the constants of training; size and steps may differ from it (None: as it says). `alpha` weighs the
-    distance to the pretext backbone's taps, 0 leaves it out. `mode` "leave_one_generator_out" trains one detector for
-    each generator, on all the others.
+    `schedule` names the constants of training; the steps may differ from it (None: as it says). `preset` is that of the
+    backbone in use, which may be named to be sure. `alpha` weighs the distance to the pretext backbone's taps, 0 leaves
+    it out. `mode` "leave_one_generator_out" trains one detector for each generator, on all the others.
     """
 
     schedule: Literal["default", "published"] = "default"

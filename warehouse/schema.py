@@ -334,7 +334,11 @@ _BINARY = (
             Column("steps", INT64, "training steps of the kept weights"),
             Column("photographs", INT64, "photographs it was trained on"),
             Column("generated", INT64, "generated images it was trained on"),
-            Column("validation_accuracy", FLOAT, "share of held-out training images it tells; these chose the step"),
+            Column(
+                "validation_accuracy",
+                FLOAT,
+                "mean of the shares of held-out photographs and generated images it tells; these chose the step",
+            ),
         ),
     ),
 )

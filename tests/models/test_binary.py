@@ -44,3 +44,15 @@ def test_the_pretext_backbone_learns_nothing() -> None:
     torch.autograd.backward(loss)
     assert all(parameter.grad is None for parameter in network.pretext.parameters())
     assert all(parameter.grad is not None for parameter in network.own.parameters())
+
+
+def test_learning_computes_the_logits_and_the_distances_of_the_taps() -> None:
+    network = random_network()
+    patches = torch.rand(3, 2, 3, 64, 64)
+    logits, distances = network.learn(patches)
+    assert torch.allclose(logits, network(patches), atol=1e-6)
+    assert torch.equal(distances, network.tap_distances(patches.flatten(0, 1)))
+    torch.autograd.backward(logits.sum() + distances.sum())
+    assert all(parameter.grad is None for parameter in network.pretext.parameters())
+    learned = [*network.own.parameters(), *network.classifier.parameters()]
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in learned)

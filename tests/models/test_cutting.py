@@ -44,3 +44,17 @@ def test_two_crops_of_a_large_picture_hardly_overlap() -> None:
         one, two = cut_crops(image(1024, 1024), 2, seed)
         overlap = max(0, SIDE - abs(one.x - two.x)) * max(0, SIDE - abs(one.y - two.y))
         assert overlap < SIDE * SIDE / 4
+
+
+def test_a_smaller_image_is_cut_whole_where_it_may_be() -> None:
+    pixels = image(70, 300)
+    assert cut_crops(pixels, 2, seed=0) == []
+    crops = cut_crops(pixels, 2, seed=0, least=64)
+    assert {crop.y for crop in crops} == {0}
+    assert {crop.x for crop in crops} <= {0, 16, 32}
+    for crop in crops:
+        with Image.open(io.BytesIO(crop.png)) as png:
+            assert np.array_equal(np.asarray(png), pixels[:, crop.x : crop.x + SIDE])
+    (whole,) = cut_crops(image(64, 64), 2, seed=0, least=64)
+    assert (whole.x, whole.y) == (0, 0)
+    assert cut_crops(image(63, 400), 2, seed=0, least=64) == []

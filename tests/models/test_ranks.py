@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models.binary_config import BinaryConfig
+from models.binary_data import read_binary_data
+from models.binary_run import BinaryRun
 from models.ranks import Ranks
+from models.run import TrainingDataError
 from models.train import TrainingStoppedError, train
 from models.train_config import TrainConfig
-from models.training_run import TrainingDataError, TrainingRun, read_data
-from tests.models import synthetic_crops
+from models.training_run import TrainingRun, read_data
+from models.weights import load_backbone
+from tests.models import synthetic_crops, synthetic_images
 
 ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(steps=3, batch_photos=8, patches=2, validation_every=3, validation_patches=1, threads=1)
@@ -112,3 +118,46 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     shards, targets = synthetic_crops.write(tmp_path, photos=60)
     with pytest.raises(TrainingDataError, match="8 photographs a step cannot be shared by 3 ranks"):
         read_data(CONFIG, shards, targets, Ranks(rank=0, count=3))
+
+
+# The same for the binary detector, whose ranks share each class.
+BINARY = """
+import json, sys
+from pathlib import Path
+import torch
+from models.binary_config import BinaryConfig
+from models.binary_data import read_binary_data
+from models.binary_run import BinaryRun
+from models.ranks import joined_ranks
+from models.weights import load_backbone
+job, config, out = json.loads(sys.argv[1])
+torch.set_num_threads(1)
+with joined_ranks() as ranks:
+    config = BinaryConfig(**config)
+    data = read_binary_data(config, [Path(s) for s in job["crop_shards"]], Path(job["images"]), None, ranks)
+    run = BinaryRun(config, data, load_backbone(Path(job["pretext"])), "", ranks)
+    losses = run.gradients_of(data.batches.batch(0))
+    if ranks.first:
+        torch.save({"losses": losses, "gradients": {n: p.grad for n, p in run.network.named_parameters()}}, out)
+    data.batches.close()
+"""
+
+
+@pytest.mark.slow
+def test_first_step_of_two_ranks_of_the_binary_detector_is_that_of_one(tmp_path: Path) -> None:
+    job = synthetic_images.write(tmp_path, images=60)
+    (tmp_path / "step.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{BINARY}")
+    config = BinaryConfig(batch_images=8, patches=2, validation_patches=1, threads=1)
+    done = torchrun(str(tmp_path / "step.py"), json.dumps([job, vars(config), str(tmp_path / "two.pt")]))
+    assert done.returncode == 0, done.stderr
+    two = torch.load(tmp_path / "two.pt", weights_only=True)
+    data = read_binary_data(config, [Path(s) for s in job["crop_shards"]], Path(job["images"]), None, Ranks())
+    with closing(data.batches):
+        run = BinaryRun(config, data, load_backbone(Path(job["pretext"])), "", Ranks())
+        losses = run.gradients_of(data.batches.batch(0))
+    assert set(losses) == {"cross_entropy", "tap_distance"}
+    assert losses == pytest.approx(two["losses"], rel=1e-4, abs=1e-6)
+    for name, parameter in run.network.named_parameters():
+        assert parameter.grad is not None
+        one, other = parameter.grad.numpy(), two["gradients"][name].numpy()
+        assert np.abs(one - other).max() <= 1e-3 * np.abs(one).max() + 1e-7, name

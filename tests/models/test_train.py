@@ -17,9 +17,10 @@ import torch
 from models.checkpoints import LATEST, PREVIOUS
 from models.pretext import TAGS
 from models.ranks import Ranks
+from models.run import NonFiniteLossError, TrainingDataError
 from models.train import TrainingStoppedError, train
 from models.train_config import TrainConfig, train_config
-from models.training_run import NonFiniteLossError, TrainingDataError, TrainingRun, read_data
+from models.training_run import TrainingRun, read_data
 from models.weights import load_backbone
 from tests.models import synthetic_crops
 
@@ -57,7 +58,7 @@ def test_noise_and_blur_are_learned_and_told_on_unseen_groups(tmp_path: Path) ->
     metrics = json.loads(result.metrics_path.read_text())
     assert set(metrics["validation"]) == set(TAGS)
     assert metrics["curve"][-1]["loss"] < metrics["curve"][0]["loss"]
-    loaded = load_backbone(result.backbone_path)
+    loaded = load_backbone(result.weights_path)
     assert loaded.header.preset == "compact"
     assert loaded.header.metrics["score"] == metrics["score"] == result.score
     assert loaded.header.provenance["training"]["steps"] == 150
@@ -68,9 +69,9 @@ def test_training_depends_on_the_seed_alone(small: tuple[list[Path], Path], tmp_
     first = train(QUICK, *small, tmp_path / "1", silent)
     again = train(QUICK, *small, tmp_path / "2", silent)
     other = train(replace(QUICK, seed=1), *small, tmp_path / "3", silent)
-    assert first.backbone_path.read_bytes() == again.backbone_path.read_bytes()
+    assert first.weights_path.read_bytes() == again.weights_path.read_bytes()
     assert first.metrics_path.read_bytes() == again.metrics_path.read_bytes()
-    assert first.backbone_path.read_bytes() != other.backbone_path.read_bytes()
+    assert first.weights_path.read_bytes() != other.weights_path.read_bytes()
 
 
 @pytest.mark.parametrize("memory", [2**30, 0], ids=["in memory", "streamed"])
@@ -87,7 +88,7 @@ def test_stopped_training_goes_on_to_the_same_bytes(
     resumed = train(config, *small, tmp_path / "parts", reports.append)
     assert reports[0] == {"event": "continued", "step": 4}
     assert resumed.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
-    assert resumed.backbone_path.read_bytes() == whole.backbone_path.read_bytes()
+    assert resumed.weights_path.read_bytes() == whole.weights_path.read_bytes()
 
 
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
@@ -106,7 +107,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     resumed = train(QUICK, *small, folder, reports.append)
     assert [report["event"] for report in reports[:2]] == ["checkpoint_damaged", "continued"]
     assert reports[1]["step"] == 2
-    assert resumed.backbone_path.read_bytes() == whole.backbone_path.read_bytes()
+    assert resumed.weights_path.read_bytes() == whole.weights_path.read_bytes()
     assert not (folder / PREVIOUS).exists()
 
 
@@ -124,7 +125,7 @@ def test_minutes_interrupt_a_run_that_goes_on_later(small: tuple[list[Path], Pat
     with pytest.raises(TrainingStoppedError, match="minutes are over"):
         train(replace(QUICK, minutes=1e-6), *small, tmp_path / "parts", silent)
     resumed = train(QUICK, *small, tmp_path / "parts", silent)
-    assert resumed.backbone_path.read_bytes() == whole.backbone_path.read_bytes()
+    assert resumed.weights_path.read_bytes() == whole.weights_path.read_bytes()
 
 
 def test_training_ends_early_where_validation_brings_nothing_better(
@@ -191,7 +192,7 @@ main(Path(sys.argv[1]))
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == [LATEST]
     resumed = train(QUICK, *small, tmp_path / "out", silent)
-    assert resumed.backbone_path.read_bytes() == whole.backbone_path.read_bytes()
+    assert resumed.weights_path.read_bytes() == whole.weights_path.read_bytes()
     assert resumed.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
 
 

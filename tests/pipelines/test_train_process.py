@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipelines.train_process import line
 from tests.models import synthetic_crops
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,32 @@ def test_a_job_that_cannot_run_fails_the_asset(
     assert not materialize(extras, instance).success
     assert "No such file or directory" in capfd.readouterr().err
     assert not (tmp_path / "out" / "backbone.safetensors").exists()
+
+
+def test_lines_of_the_binary_detector_name_the_parts_of_its_loss() -> None:
+    progress = {
+        "event": "progress",
+        "step": 20,
+        "steps": 100,
+        "loss": 0.71,
+        "losses": {"cross_entropy": 0.65, "tap_distance": 0.06},
+        "patches_per_second": 640.0,
+        "seconds_left": 12,
+    }
+    assert line(progress) == (
+        "step 20 of 100, loss 0.71 (cross entropy 0.650, tap distance 0.060), 640 patches/s, about 12 s left"
+    )
+    validation = {
+        "event": "validation",
+        "step": 20,
+        "score": -0.3,
+        "accuracy": 0.9,
+        "cross_entropy": 0.3,
+        "waited": 0.0,
+    }
+    assert line(validation) == (
+        "step 20: validation accuracy 0.900, cross-entropy 0.300, waited for data 0.0% of the time"
+    )
 
 
 # The parent of the training process: starts it as Pipes would, says its id, and waits.
