@@ -11,7 +11,11 @@ from assets.corpus import files, photos, splits
 from assets.crops import crops
 from assets.detectors import champion, detectors, reference_features
 from assets.exif import exif, exif_raw
+from assets.format_rule import format_rule
+from assets.other_detectors import other_detectors
+from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
 from assets.publication import catalogue, report
+from assets.score_tables import table_scores
 from assets.stage import OWNERS, Stage
 
 STAGES: tuple[Stage, ...] = (
@@ -27,9 +31,14 @@ STAGES: tuple[Stage, ...] = (
     reference_features,
     detectors,
     champion,
+    reference_pixel_scores,
+    other_detectors,
     benchmark_images,
     benchmark_features,
+    benchmark_pixel_scores,
     benchmark_scores,
+    table_scores,
+    format_rule,
     benchmark_metrics,
     benchmark_calibration,
     catalogue,

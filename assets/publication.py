@@ -13,12 +13,17 @@ from assets.benchmark_scores import benchmark_scores
 from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
 from assets.exif import exif, exif_raw
+from assets.format_rule import format_rule
+from assets.other_detectors import other_detectors
+from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
+from assets.score_tables import table_scores
 from assets.stage import Context, Product, stage
 from warehouse.home import digest
 from warehouse.shards import frame
 
 PUBLISHED = [
     *(files, photos, splits, exif_raw, exif, backbone, untrained_backbone, reference_features, detectors, champion),
+    *(reference_pixel_scores, other_detectors, benchmark_pixel_scores, table_scores, format_rule),
     *(benchmark_images, benchmark_features, benchmark_scores, benchmark_metrics, benchmark_calibration),
 ]
 

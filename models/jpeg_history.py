@@ -167,7 +167,7 @@ def _histograms(coefficients: Floats, limit: int) -> Floats:
 
 
 def _moduli(histograms: Floats, cosines: Floats, sines: Floats) -> Floats:
-    return np.hypot(histograms @ cosines, histograms @ sines)
+    return np.asarray(np.hypot(histograms @ cosines, histograms @ sines))
 
 
 @cache

@@ -72,6 +72,12 @@ def shard_of(sha256: str, bits: int) -> str:
     return f"{int(sha256[:8], 16) >> (32 - bits):06d}" if bits else f"{0:06d}"
 
 
+def shard_inputs(metadata: pq.FileMetaData) -> str:
+    """The digest of the inputs of a shard, from the metadata of its file."""
+    inputs: bytes = (metadata.metadata or {}).get(_INPUTS, b"")
+    return inputs.decode()
+
+
 class Store:
     """The tables of one home.
 
@@ -96,9 +102,13 @@ class Store:
         """The finished shard made from these inputs by this or by an earlier run, if there is one."""
         for path in sorted(self.folder(table, partition).glob(f"{shard}-*.parquet")):
             metadata = pq.read_metadata(path)
-            if (metadata.metadata or {}).get(_INPUTS) == inputs.encode():
+            if shard_inputs(metadata) == inputs:
                 return Shard(path.name, metadata.num_rows, inputs)
         return None
+
+    def finished(self, table: str, partition: str) -> list[Path]:
+        """Every finished shard of a partition, whether a manifest names it or not; sorted."""
+        return sorted(self.folder(table, partition).glob("[!.]*-*.parquet"))
 
     def write_shard(
         self,
