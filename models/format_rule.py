@@ -61,17 +61,21 @@ _CATEGORICAL = (True, True, False, False, False, False)
 
 
 def _table(facts: Sequence[FileFacts]) -> npt.NDArray[np.float64]:
-    """Format, subsampling, width and height in px, bytes a pixel, JPEG quality: (n, 6), NaN where missing."""
+    """Format, subsampling, width and height in px, bytes a pixel, JPEG quality: (n, 6).
+
+    A missing quality is 0, which no JPEG has, and a missing subsampling a category of its own: that a file is no JPEG
+    is what gives a set away most often, and the trees cannot bin a column that is missing throughout.
+    """
     formats = {name: code for code, name in enumerate(sorted({f.format for f in facts}))}
     samplings = {name: code for code, name in enumerate(sorted({f.chroma_subsampling or "" for f in facts}))}
     rows = [
         (
             formats[f.format],
-            samplings[f.chroma_subsampling] if f.chroma_subsampling else np.nan,
+            samplings[f.chroma_subsampling or ""],
             f.width,
             f.height,
-            f.size_bytes / (f.width * f.height) if f.width and f.height else np.nan,
-            np.nan if f.jpeg_quality is None else f.jpeg_quality,
+            f.size_bytes / max(f.width * f.height, 1),
+            f.jpeg_quality or 0,
         )
         for f in facts
     ]

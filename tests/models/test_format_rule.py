@@ -31,6 +31,12 @@ def test_the_quality_alone_gives_away_and_may_be_missing() -> None:
     assert auroc(labels, format_log_odds(images, labels)) == 1
 
 
+def test_a_set_without_a_jpeg_is_told_by_size() -> None:
+    labels = np.arange(60) % 2
+    images = [facts(n, "PNG", 512 if label else 500, None) for n, label in enumerate(labels)]
+    assert auroc(labels, format_log_odds(images, labels)) == 1
+
+
 def test_no_image_is_judged_by_trees_that_saw_it() -> None:
     # The label is nowhere in the files, though a rule that saw these images could tell them by their size in bytes.
     rng = np.random.default_rng(0)

@@ -68,7 +68,7 @@ def test_only_shards_that_may_hold_a_content_are_read(tmp_path: Path, monkeypatc
     assert len(found.files) == 4
     for path, *_ in found.files[1:]:
         path.unlink()
-    low = min((sha(n) for n in range(200)))
+    low = min(sha(n) for n in range(200))
     assert found.rows({low}, {"detector": ["d"]})["image_id"].to_list() == [low]
     assert found.rows(set(), {}).is_empty()
 
