@@ -8,6 +8,7 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from assets.pixel_scores import REFERENCE, UNSEEN_FOLDS
 from warehouse.home import Home
 from warehouse.registry import read_registry
 from warehouse.shards import quarantine_partition
@@ -48,6 +49,15 @@ def _reference(store: Store, home: Home) -> tuple[int, int, int]:
     return len(reference), described, _quarantined(store, "reference_features")
 
 
+def _reference_pixels(store: Store, home: Home) -> tuple[int, int, int]:
+    """Reference photographs of folds 3 and 4, those that the detectors of pixels were asked, those not decoded."""
+    unseen = store.read("splits").filter(pl.col("fold").is_in(UNSEEN_FOLDS))["group"]
+    photos = store.read("photos", columns=["use", "group"]).filter(pl.col("use").str.contains("reference"))
+    asked = store.read("pixel_scores", [REFERENCE], ["image_id"])["image_id"].n_unique()
+    refused = store.read("quarantine", [quarantine_partition("pixel_scores", REFERENCE)])
+    return len(photos.filter(pl.col("group").is_in(unseen.implode()))), asked, len(refused)
+
+
 def _check(asset: str, count: Count) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=dg.AssetKey(asset),
@@ -70,4 +80,5 @@ CHECKS = [
     _check("exif_raw", _exif_raw),
     _check("crops", _crops),
     _check("reference_features", _reference),
+    _check("reference_pixel_scores", _reference_pixels),
 ]

@@ -40,7 +40,7 @@ class JpegHistory:
     The direction was fixed beforehand, by what is known of files and not by any image: photographs of the web were
     compressed before they reach a set, by the camera and by every site on their way, while many generated images come
     as their program wrote them. Nothing is fitted. Where generated images were compressed more often than the
-    photographs, the AUROC lies below one half.
+    photographs, or their generator enlarged by 8 and left a grid of its own, the AUROC lies below one half.
     """
 
     name = "jpeg_history"
@@ -72,10 +72,11 @@ def evidence(pixels: npt.NDArray[np.uint8]) -> float:
 def blockiness(luma: Floats) -> float:
     """How far the steps across the block boundaries of one of 64 grids stand out of what one compression makes.
 
-    One compression makes steps that differ by phase, but alike on both sides of its block boundary; so the mean step
-    at a phase is compared with the one at the phase's mirror image, as a logarithm, for rows and columns apart, and
-    their mean is the excess of a grid. The grid is chosen on one half of the image and measured on the other, and the
-    other way round, so that chance gives 0 whatever the size.
+    One compression makes steps that differ by phase, but alike on both sides of its block boundary, and enlargement by
+    2 or 4 makes steps that repeat within the block. So the mean step at a phase is compared, as a logarithm, with the
+    ones at the phase's mirror image and half a block further, for rows and columns apart; the mean of both is the
+    excess of a grid. The grid is chosen on one half of the image and measured on the other, and the other way round, so
+    that chance gives 0 whatever the size.
     """
     height, width = luma.shape
     first, second = (
@@ -96,10 +97,12 @@ def _asymmetry(luma: Floats) -> Floats:
     a, b, c, d = (luma[k : len(luma) - 3 + k] for k in range(4))
     steps = np.abs((c - b) - ((b - a) + (d - c)) / 2).mean(axis=1)
     means = np.log([_FLAT + steps[(phase - 2) % BLOCK :: BLOCK].mean() for phase in range(BLOCK)])
-    beside = means[-np.arange(BLOCK)]
-    # The phase between two boundaries is its own mirror image; it is compared with its neighbours.
-    beside[BLOCK // 2] = (means[BLOCK // 2 - 1] + means[BLOCK // 2 + 1]) / 2
-    return np.asarray(means - beside, dtype=np.float32)
+    phase, half = np.arange(BLOCK), BLOCK // 2
+    mirrored = means - means[-phase]
+    excess = (mirrored - mirrored[phase - half]) / 2
+    # The phase between two boundaries is its own mirror image: it is compared with what is beside it and the boundary.
+    excess[half] = means[half] - max((means[half - 1] + means[half + 1]) / 2, means[0])
+    return np.asarray(excess, dtype=np.float32)
 
 
 def periodicity(luma: Floats) -> Floats:
