@@ -7,13 +7,15 @@ generators that a detector has seen. How scores are measured belongs to `models/
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from assets.pixel_detectors import FORMAT_RULE
+from assets.score_tables import TABLE_SCORES
 from assets.stage import Context
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ def scored_sets(context: Context, perturbation: str | None = None) -> Iterator[S
     for dataset in sorted({partition.partition(".")[0] for partition in partitions}):
         images = _images(context, [each for each in partitions if each.partition(".")[0] == dataset])
         if len(images):
-            yield ScoredSet(dataset, images, _conditions(context, images, perturbation))
+            yield ScoredSet(dataset, images, _conditions(context, dataset, images, perturbation))
 
 
 def complexity_of(context: Context, scored: ScoredSet) -> dict[tuple[str, str], Floats]:
@@ -148,12 +150,14 @@ def _images(context: Context, partitions: list[str]) -> pl.DataFrame:
     return pl.concat(found).sort("image_id", "partition")
 
 
-def _conditions(context: Context, images: pl.DataFrame, perturbation: str | None) -> list[Condition]:
+def _conditions(context: Context, dataset: str, images: pl.DataFrame, perturbation: str | None) -> list[Condition]:
     keys = ["detector", "detector_id", "track", "perturbation"]
     scores: dict[tuple[str, str, str, str], Floats] = {}
     flags: dict[tuple[str, str, str, str], Mask] = {}
     without_threshold = set()
-    for rows in _placed(context, images, "benchmark_scores", [*keys, "score", "flagged"]):
+    columns = [*keys, "score", "flagged"]
+    by_partition = _placed(context, images, "benchmark_scores", columns)
+    for rows in chain(by_partition, _placed_of_sets(context, dataset, images, columns)):
         wanted = rows if perturbation is None else rows.filter(perturbation=perturbation)
         for (detector, identity, track, name), part in wanted.group_by(keys, maintain_order=True):
             key, place = (str(detector), str(identity), str(track), str(name)), part["place"].to_numpy()
@@ -172,3 +176,11 @@ def _placed(context: Context, images: pl.DataFrame, table: str, columns: list[st
     for (partition,), own in places.group_by(["partition"], maintain_order=True):
         rows = context.store.read(table, [str(partition)], ["image_id", *columns])
         yield rows.join(own.select("image_id", "place"), on="image_id").drop("image_id")
+
+
+def _placed_of_sets(context: Context, dataset: str, images: pl.DataFrame, columns: list[str]) -> Iterator[pl.DataFrame]:
+    """The same of scores that are made for whole sets, of which an image has one however many generators it serves."""
+    places = images.select("image_id").with_row_index("place")
+    for partition in (FORMAT_RULE, TABLE_SCORES):
+        rows = context.store.read("benchmark_scores", [partition], ["dataset", "image_id", *columns])
+        yield rows.filter(pl.col("dataset") == dataset).join(places, on="image_id").drop("dataset", "image_id")

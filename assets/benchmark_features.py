@@ -8,22 +8,12 @@ from pathlib import Path
 
 from assets.backbone import backbone, untrained_backbone
 from assets.benchmark_images import benchmark_images, set_and_generator, set_source
+from assets.conditions import set_conditions
 from assets.features import Condition, Picture, backbone_files, describe_pictures
 from assets.stage import Context, Product, stage
-from warehouse.home import digest
+from warehouse.reuse import EarlierShards, earlier_shards, stamped
 from warehouse.shards import Quarantined, Rows, cut_shards, quarantine_partition, run_shards
 from warehouse.sources import source_folder
-from warehouse.store import Store
-
-
-def set_conditions(context: Context) -> list[tuple[str, str]]:
-    """Tracks and perturbations under which every image of the partition's set is judged."""
-    from models.perturbations import conditions
-    from models.tracks import tracks_of
-
-    dataset = context.registry.datasets[set_and_generator(context)[0]]
-    grid = context.registry.evaluation.grid
-    return [(track, name) for track in tracks_of(dataset.wild) for name in conditions(grid, track)]
 
 
 @stage(
@@ -45,42 +35,39 @@ def benchmark_features(context: Context) -> Product:
     images = context.store.read("benchmark_images", [context.partition], ["image_id", "uri"])
     pictures: list[Picture] = [(image_id, folder, dataset, uri) for image_id, uri in images.iter_rows()]
     files = backbone_files(context)
-    wanted = [Condition(identity, *condition) for condition in set_conditions(context) for identity in files]
-    made_by = digest(["benchmark_features", context.version])
+    conditions = [(track, name) for track, names in set_conditions(context) for name in names]
+    wanted = [Condition(identity, *condition) for condition in conditions for identity in files]
+    work = cut_shards("benchmark_features", pictures, lambda p: p[0], lambda p: p[0], [context.version, wanted])
+    earlier = earlier_shards(context.store, "benchmark_features", context.partition, "image_id", context.version)
+    if context.force:
+        earlier = EarlierShards("benchmark_features", "image_id")
     rows, refused = run_shards(
         context.store,
         context.single_process,
         "benchmark_features",
-        cut_shards("benchmark_features", pictures, lambda p: p[0], lambda p: p[0], [context.version, wanted]),
-        partial(describe_images, context.store.root, context.partition, made_by, context.force, files, wanted),
+        stamped(work, context.version),
+        partial(describe_images, dataset, earlier, files, wanted),
         partition=context.partition,
         progress=context.progress(f"features of {context.partition}"),
         again=context.force,
-        made_by=made_by,
     )
     quarantined = sum(shard.rows for shard in refused)
     return Product(
         {"benchmark_features": rows},
-        {"images": len(pictures) - quarantined, "quarantined": quarantined, "conditions": len(set_conditions(context))},
+        {"images": len(pictures) - quarantined, "quarantined": quarantined, "conditions": len(conditions)},
         {quarantine_partition("benchmark_features", context.partition): refused},
     )
 
 
 def describe_images(
-    tables: Path,
-    partition: str,
-    made_by: str,
-    anew: bool,
+    dataset: str,
+    earlier: EarlierShards,
     files: dict[str, Path],
     wanted: list[Condition],
     pictures: tuple[Picture, ...],
 ) -> tuple[Rows, list[Quarantined]]:
-    """Rows of `benchmark_features` for some images of a set, known ones taken over, and those that cannot be decoded.
-
-    `anew`: nothing is taken over.
-    """
-    contents = [] if anew else [picture[0] for picture in pictures]
-    known = Store(tables).known_rows("benchmark_features", partition, made_by, "image_id", contents)
+    """Rows of `benchmark_features` for some images of a set, and those that cannot be decoded; known rows are kept."""
+    known = earlier.rows({picture[0] for picture in pictures}, {"backbone": files.keys()})
     asked = set(wanted)
     taken = {
         (row["image_id"], condition): row
@@ -91,6 +78,5 @@ def describe_images(
         picture[0]: [condition for condition in wanted if (picture[0], condition) not in taken] for picture in pictures
     }
     described, refused = describe_pictures(files, pictures, missing)
-    dataset = partition.partition(".")[0]
     rows = [{"dataset": dataset, "image_id": row.pop("sha256"), **row} for row in described]
     return [*taken.values(), *rows], refused

@@ -15,6 +15,11 @@ from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.benchmark_scores import benchmark_scores
 from assets.detectors import detectors
+from assets.format_rule import format_rule
+from assets.other_detectors import other_detectors
+from assets.pixel_detectors import FORMAT_RULE
+from assets.pixel_scores import REFERENCE
+from assets.score_tables import TABLE_SCORES, table_scores
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import REAL
 from warehouse.shards import Rows, frame, quarantine_partition
@@ -22,6 +27,7 @@ from warehouse.shards import Rows, frame, quarantine_partition
 if TYPE_CHECKING:
     from models.bootstrap import Resamples
 
+SCORES = (benchmark_scores, table_scores, format_rule)
 NOTHING: frozenset[str] = frozenset()
 NOMINAL_RATES = (0.01, 0.02, 0.05, 0.10)
 
@@ -29,7 +35,7 @@ NOMINAL_RATES = (0.01, 0.02, 0.05, 0.10)
 @stage(
     group="benchmark",
     tables=["benchmark_metrics"],
-    upstream=[benchmark_images, benchmark_features, benchmark_scores, detectors],
+    upstream=[benchmark_images, benchmark_features, *SCORES, detectors, other_detectors],
     version=2,
     kinds=["parquet", "scikitlearn"],
 )
@@ -93,8 +99,10 @@ def _headline(rows: Rows) -> dict[str, float]:
 
 
 def _drop_unregistered(context: Context, registered: list[str]) -> None:
-    for table in ("benchmark_images", "benchmark_features", "benchmark_scores"):
-        for partition in set(context.store.partitions(table)) - set(registered):
+    # Scores made for whole sets, and those of the reference, are in partitions of their own.
+    kept = {*registered, FORMAT_RULE, TABLE_SCORES, REFERENCE}
+    for table in ("benchmark_images", "benchmark_features", "pixel_scores", "benchmark_scores"):
+        for partition in set(context.store.partitions(table)) - kept:
             context.store.drop(table, partition)
             context.store.drop("quarantine", quarantine_partition(table, partition))
 
@@ -102,7 +110,7 @@ def _drop_unregistered(context: Context, registered: list[str]) -> None:
 @stage(
     group="benchmark",
     tables=["benchmark_comparisons"],
-    upstream=[benchmark_images, benchmark_scores, detectors],
+    upstream=[benchmark_images, *SCORES, detectors, other_detectors],
     kinds=["parquet", "scikitlearn"],
 )
 def benchmark_comparisons(context: Context) -> Product:
@@ -152,7 +160,7 @@ def _negative(number: float | None) -> float | None:
 @stage(
     group="benchmark",
     tables=["benchmark_calibration"],
-    upstream=[benchmark_images, benchmark_scores, detectors],
+    upstream=[benchmark_images, benchmark_scores, detectors, other_detectors],
     version=2,
     kinds=["parquet", "scikitlearn"],
 )

@@ -1,7 +1,11 @@
-"""What each detector says of each benchmark image. One partition a set and generator.
+"""What each detector of features or of pixels says of each benchmark image. One partition a set and generator.
 
-What a detector says of features belongs to `models/one_class.py`, how scores are measured to `benchmark_metrics.py`.
+What a detector says of features belongs to `models/one_class.py`, what one says of pixels to `pixel_scores.py`, how
+scores are measured to `benchmark_metrics.py`. Tables of scores and the format rule need all images of a set together:
+`score_tables.py`, `format_rule.py`.
 """
+
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -10,6 +14,8 @@ from assets.benchmark_images import benchmark_images
 from assets.corpus import photos
 from assets.detectors import DETECTORS, covariate_matrix, detectors, feature_matrix, load_detectors
 from assets.features import backbone_files
+from assets.other_detectors import OTHERS, calibration_scores, judge, other_detectors
+from assets.pixel_scores import benchmark_pixel_scores
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
 from warehouse.shards import frame
@@ -19,34 +25,60 @@ from warehouse.shards import frame
     group="benchmark",
     tables=["benchmark_scores"],
     partitioned="benchmark",
-    upstream=[photos, benchmark_images, benchmark_features, detectors],
+    upstream=[photos, benchmark_images, benchmark_features, benchmark_pixel_scores, detectors, other_detectors],
     kinds=["parquet", "scikitlearn"],
 )
 def benchmark_scores(context: Context) -> Product:
     """What each detector says of each image, with its conformal p-value; no score has a reason."""
-    from models.tracks import calibrated_as
-
     images = context.store.read("benchmark_images", [context.partition], ["image_id", "uri", "generator", "label"])
     _refuse_leakage(context, images)
+    parts = [*_of_features(context, images), *_of_pixels(context, images)]
+    scores = pl.concat([frame("benchmark_scores", []), *(_ordered(part) for part in parts)])
+    return Product({"benchmark_scores": scores}, {"left_out": scores["score"].null_count()})
+
+
+def _of_features(context: Context, images: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    from models.tracks import calibrated_as
+
     features = context.store.read("benchmark_features", [context.partition]).join(images, on="image_id")
-    parts = []
     for name, (identity, detector) in load_detectors(context).items():
         own = _of_backbone(context, features, name)
         for (track, _), rows in own.group_by(["track", "perturbation"], maintain_order=True):
             judged = rows.filter(pl.col("reason").is_null())
-            score, p_value, flagged = detector.judge(
+            said = detector.judge(
                 calibrated_as(str(track)), feature_matrix(judged, detector.pooling), covariate_matrix(judged)
             )
-            said = pl.DataFrame(
-                {"image_id": judged["image_id"], "score": score, "p_value": p_value, "flagged": flagged}
-            )
-            parts.append(
-                rows.select("dataset", "image_id", "track", "perturbation", "generator", "label", "reason")
-                .join(said, on="image_id", how="left")
-                .with_columns(detector=pl.lit(name), detector_id=pl.lit(identity))
-            )
-    scores = pl.concat([frame("benchmark_scores", []), *(_ordered(part) for part in parts)])
-    return Product({"benchmark_scores": scores}, {"left_out": scores["score"].null_count()})
+            yield pl.concat(
+                [
+                    judged.with_columns(score=said.score, p_value=said.p_value, flagged=said.flagged),
+                    rows.filter(pl.col("reason").is_not_null()),
+                ],
+                how="diagonal",
+            ).with_columns(detector=pl.lit(name), detector_id=pl.lit(identity))
+
+
+def _of_pixels(context: Context, images: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Thresholds and calibration are those of the track; nothing is calibrated anew for a perturbation."""
+    from models.tracks import calibrated_as
+
+    scores = context.store.read("pixel_scores", [context.partition]).join(images, on="image_id")
+    known = {
+        (row["detector"], row["track"]): row for row in context.store.read("detectors", [OTHERS]).iter_rows(named=True)
+    }
+    keys = ["detector", "detector_version", "track"]
+    for (name, version, track), rows in scores.group_by(keys, maintain_order=True):
+        calibrated = known.get((name, calibrated_as(str(track))))
+        if calibrated is None or calibrated["detector_version"] != version:
+            raise UserError(f"{name} was calibrated in another version, or not at all: run `sdaie run`")
+        judged = rows.filter(pl.col("score").is_not_null())
+        calibration = calibration_scores(context, str(name), calibrated["track"])
+        yield pl.concat(
+            [
+                judged.with_columns(judge(judged["score"].to_numpy(), calibration, calibrated["threshold"])),
+                rows.filter(pl.col("score").is_null()),
+            ],
+            how="diagonal",
+        ).with_columns(detector_id=pl.lit(calibrated["detector_id"]))
 
 
 def _of_backbone(context: Context, features: pl.DataFrame, detector: str) -> pl.DataFrame:
@@ -61,10 +93,13 @@ def _ordered(part: pl.DataFrame) -> pl.DataFrame:
 
 def _refuse_leakage(context: Context, images: pl.DataFrame) -> None:
     """Raises UserError where an image to be judged is among the photographs that the detectors learned from."""
-    leaked = images.join(context.store.read("photos", columns=["photo_id"]), left_on="image_id", right_on="photo_id")
+    known = context.store.read("photos", columns=["photo_id", "corpus", "uri"])
+    leaked = images.join(known, left_on="image_id", right_on="photo_id", suffix="_photo").sort("uri")
     if len(leaked):
-        named = ", ".join(leaked["uri"].head(3))
+        pairs = leaked.head(3).select("uri", "corpus", "uri_photo").iter_rows()
+        named = ", ".join(f"{uri} = {corpus}/{photo}" for uri, corpus, photo in pairs)
         raise UserError(
-            f"{context.partition}: {len(leaked)} images are also in a registered corpus ({named}, ...): "
+            f"{context.partition}: {len(leaked)} images are also in a registered corpus "
+            f"({named}{', ...' if len(leaked) > 3 else ''}): "
             "take them out of the corpus or out of the set; what was learned from may not be scored"
         )

@@ -15,7 +15,11 @@ from assets.crops import crops
 from assets.detectors import champion, detectors, reference_features
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif, exif_raw
+from assets.format_rule import format_rule
+from assets.other_detectors import other_detectors
+from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
 from assets.publication import catalogue, report
+from assets.score_tables import table_scores
 from assets.stage import OWNERS, Stage
 
 STAGES: tuple[Stage, ...] = (
@@ -34,11 +38,16 @@ STAGES: tuple[Stage, ...] = (
     reference_features,
     detectors,
     champion,
+    reference_pixel_scores,
+    other_detectors,
     photo_hashes,
     benchmark_images,
     benchmark_hashes,
     benchmark_features,
+    benchmark_pixel_scores,
     benchmark_scores,
+    table_scores,
+    format_rule,
     near_duplicates,
     benchmark_metrics,
     benchmark_comparisons,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from assets.pixel_scores import REFERENCE, UNSEEN_FOLDS
 from warehouse.benchmark_sets import list_images
 from warehouse.home import Home
 from warehouse.registry import read_registry, resolve
@@ -66,6 +67,15 @@ def _binary_crops(store: Store, home: Home) -> tuple[int, int, int]:
     return len(training), cut, _quarantined(store, "binary_crops")
 
 
+def _reference_pixels(store: Store, home: Home) -> tuple[int, int, int]:
+    """Reference photographs of folds 3 and 4, those that the detectors of pixels were asked, those not decoded."""
+    unseen = store.read("splits").filter(pl.col("fold").is_in(UNSEEN_FOLDS))["group"]
+    photos = store.read("photos", columns=["use", "group"]).filter(pl.col("use").str.contains("reference"))
+    asked = store.read("pixel_scores", [REFERENCE], ["image_id"])["image_id"].n_unique()
+    refused = store.read("quarantine", [quarantine_partition("pixel_scores", REFERENCE)])
+    return len(photos.filter(pl.col("group").is_in(unseen.implode()))), asked, len(refused)
+
+
 def _check(asset: str, count: Count) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=dg.AssetKey(asset),
@@ -110,5 +120,6 @@ CHECKS = [
     _check("binary_images", _binary_images),
     _check("binary_crops", _binary_crops),
     _check("reference_features", _reference),
+    _check("reference_pixel_scores", _reference_pixels),
     near_duplicates_seen,
 ]

@@ -1,6 +1,7 @@
 """Detectors: features of the reference photographs, the detectors fitted on them, and which of them answers.
 
 Mixtures, thresholds and p-values belong to `models/`; this module gives them features by fold and keeps the result.
+Detectors that are not fitted on features belong to `other_detectors.py`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from assets.features import Condition, Picture, backbone_files, describe_picture
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError, canonical_json, write_text
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
+from warehouse.store import WHOLE
 
 if TYPE_CHECKING:
     from models.one_class import OneClassDetector, ReferenceFeatures
@@ -121,7 +123,7 @@ def covariate_matrix(rows: pl.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def _detector_files(context: Context) -> Iterator[Path]:
-    for identity in context.store.read("detectors", columns=["detector_id"])["detector_id"].unique().sort():
+    for identity in context.store.read("detectors", [WHOLE], ["detector_id"])["detector_id"].unique().sort():
         yield context.home.detectors / identity / DETECTOR_FILE
 
 
@@ -193,12 +195,16 @@ def _detector_row(
         "detector": name,
         "track": track,
         "detector_id": identity,
+        "family": name,
+        "detector_version": None,
         "backbone": detector.backbone,
+        "seen": None,
         "description": recipe.description,
         "n_fit": len(part.filter(pl.col("fold") < 3)),
         "n_calibration": len(fit.calibration_scores),
         "false_positive_rate": fit.fpr,
         "threshold": fit.threshold,
+        "threshold_from": fit.threshold_from,
         "simulated_only": detector.simulated_only,
     }
 
@@ -223,7 +229,7 @@ def load_detectors(context: Context) -> dict[str, tuple[str, "OneClassDetector"]
     """
     from models.one_class import OneClassDetector
 
-    fitted = dict(context.store.read("detectors", columns=["detector", "detector_id"]).unique().iter_rows())
+    fitted = dict(context.store.read("detectors", [WHOLE], ["detector", "detector_id"]).unique().iter_rows())
     in_use = {None, *backbone_files(context)}
     found = {}
     for name in DETECTORS:
@@ -243,7 +249,7 @@ def load_detectors(context: Context) -> dict[str, tuple[str, "OneClassDetector"]
 )
 def champion(context: Context) -> Product:
     """Point `champion.json` at the detector that answers `sdaie detect`; replaced by rename."""
-    table = context.store.read("detectors", columns=["detector", "detector_id"])
+    table = context.store.read("detectors", [WHOLE], ["detector", "detector_id"])
     identity = table.filter(pl.col("detector") == CHAMPION)["detector_id"][0]
     row = {"detector": CHAMPION, "detector_id": identity}
     write_text(context.home.champion, canonical_json(row) + "\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from assets.benchmark_images import benchmark_images, set_and_generator, set_source
+from assets.binary_images import binary_images
 from assets.corpus import photos
 from assets.exif import corpus_folders
 from assets.stage import Context, Product, stage
@@ -97,7 +98,7 @@ def _evaluated(context: Context) -> list[str]:
 @stage(
     group="benchmark",
     tables=["near_duplicates"],
-    upstream=[photos, benchmark_images, photo_hashes, benchmark_hashes],
+    upstream=[photos, benchmark_images, binary_images, photo_hashes, benchmark_hashes],
     settings=_evaluated,
 )
 def near_duplicates(context: Context) -> Product:

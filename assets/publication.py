@@ -17,6 +17,10 @@ from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif, exif_raw
+from assets.format_rule import format_rule
+from assets.other_detectors import other_detectors
+from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
+from assets.score_tables import table_scores
 from assets.stage import Context, Product, stage
 from warehouse.home import digest
 from warehouse.shards import frame
@@ -26,6 +30,7 @@ PUBLISHED = [
     *(photo_hashes, benchmark_images, benchmark_hashes, near_duplicates, benchmark_features, benchmark_scores),
     *(benchmark_metrics, benchmark_comparisons, benchmark_calibration, benchmark_extremes),
     *(binary_images, binary_networks),
+    *(reference_pixel_scores, other_detectors, benchmark_pixel_scores, table_scores, format_rule),
 ]
 
 

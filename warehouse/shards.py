@@ -73,12 +73,10 @@ def run_shards(
     partition: str = WHOLE,
     progress: Callable[[int, int], None],
     again: bool = False,
-    made_by: str = "",
 ) -> tuple[list[Shard], list[Shard]]:
     """Rows and quarantine of every shard; the caller commits both. Finished ones are taken, but for `again`.
 
-    `function` is importable and gets the items of one shard; `progress` is told items done and items in all. Rows of
-    shards with an equal `made_by` can be found again by `Store.known_rows`.
+    `function` is importable and gets the items of one shard; `progress` is told items done and items in all.
     """
     quarantine = quarantine_partition(table, partition)
     finished: dict[str, tuple[Shard, Shard]] = {}
@@ -91,7 +89,7 @@ def run_shards(
     total = sum(len(unit.items) for unit in work)
     done = total - sum(len(unit.items) for unit in todo)
     progress(done, total)
-    write = partial(_write, store.root, table, partition, function, made_by)
+    write = partial(_write, store.root, table, partition, function)
     for unit, shards in zip(todo, compute.map(write, todo), strict=True):
         finished[unit.shard] = shards
         done += len(unit.items)
@@ -133,7 +131,6 @@ def _write(
     table: str,
     partition: str,
     function: Callable[[tuple[Item, ...]], tuple[Rows, list[Quarantined]]],
-    made_by: str,
     unit: ShardWork[Item],
 ) -> tuple[Shard, Shard]:
     store = Store(root)
@@ -145,6 +142,7 @@ def _write(
         shard=unit.shard,
         inputs=unit.inputs,
     )
-    made = frame(table, rows)
-    shard = store.write_shard(table, made, partition=partition, shard=unit.shard, inputs=unit.inputs, made_by=made_by)
-    return shard, quarantine
+    return (
+        store.write_shard(table, frame(table, rows), partition=partition, shard=unit.shard, inputs=unit.inputs),
+        quarantine,
+    )

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from warehouse.schema import TABLES, Table
 WHOLE = "all"
 _UNUSED_SECONDS = 24 * 3600.0
 _INPUTS = b"sdaie.inputs"
-_MADE_BY = b"sdaie.made_by"
 _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -73,6 +72,12 @@ def shard_of(sha256: str, bits: int) -> str:
     return f"{int(sha256[:8], 16) >> (32 - bits):06d}" if bits else f"{0:06d}"
 
 
+def shard_inputs(metadata: pq.FileMetaData) -> str:
+    """The digest of the inputs of a shard, from the metadata of its file."""
+    inputs: bytes = (metadata.metadata or {}).get(_INPUTS, b"")
+    return inputs.decode()
+
+
 class Store:
     """The tables of one home.
 
@@ -97,28 +102,13 @@ class Store:
         """The finished shard made from these inputs by this or by an earlier run, if there is one."""
         for path in sorted(self.folder(table, partition).glob(f"{shard}-*.parquet")):
             metadata = pq.read_metadata(path)
-            if (metadata.metadata or {}).get(_INPUTS) == inputs.encode():
+            if shard_inputs(metadata) == inputs:
                 return Shard(path.name, metadata.num_rows, inputs)
         return None
 
-    def known_rows(
-        self, table: str, partition: str, made_by: str, column: str, values: Collection[str]
-    ) -> pl.DataFrame:
-        """Rows with these values of a column, from shards of any age that are `made_by` the same; each key once.
-
-        So a shard that has to be made again costs only the rows it did not have.
-        """
-        frames = [self.read(table, [])]
-        # Names of files that are still being written begin with a dot.
-        for path in sorted(self.folder(table, partition).glob("[!.]*.parquet")) if values else ():
-            try:
-                metadata = pq.read_metadata(path)
-                same = (metadata.metadata or {}).get(_MADE_BY) == made_by.encode()
-                if same and _may_hold(metadata, column, min(values), max(values)):
-                    frames.append(pl.read_parquet(path).filter(pl.col(column).is_in(list(values))))
-            except FileNotFoundError:
-                continue  # removed by another run meanwhile
-        return pl.concat(frames).unique(list(TABLES[table].key), keep="first", maintain_order=True)
+    def finished(self, table: str, partition: str) -> list[Path]:
+        """Every finished shard of a partition, whether a manifest names it or not; sorted."""
+        return sorted(self.folder(table, partition).glob("[!.]*-*.parquet"))
 
     def write_shard(
         self,
@@ -128,12 +118,8 @@ class Store:
         partition: str = WHOLE,
         shard: str = "000000",
         inputs: str = "",
-        made_by: str = "",
     ) -> Shard:
         """Write rows (any order, exactly the table's columns) as one shard, sorted by the table's key.
-
-        `made_by` stands for all that a row depends on beside its key: rows of shards that agree in it can be used
-        again (`known_rows`).
 
         Raises ValueError when columns, types or keys are not those of the schema.
         """
@@ -144,7 +130,7 @@ class Store:
         draft = folder / f"{shard}.parquet"
         with atomic_path(draft) as temporary:
             pq.write_table(
-                arrow.replace_schema_metadata({_INPUTS: inputs.encode(), _MADE_BY: made_by.encode()}),
+                arrow.replace_schema_metadata({_INPUTS: inputs.encode()}),
                 temporary,
                 compression="zstd",
                 row_group_size=definition.row_group_rows,
@@ -229,16 +215,6 @@ class Store:
         empty = pl.from_arrow(TABLES[table].arrow.empty_table().select(names))
         assert isinstance(empty, pl.DataFrame)
         return pl.concat([empty, *frames])
-
-
-def _may_hold(metadata: pq.FileMetaData, column: str, least: str, most: str) -> bool:
-    """Whether a file may have values from `least` to `most` in a column, by the file's own statistics."""
-    position = metadata.schema.names.index(column)
-    for group in range(metadata.num_row_groups):
-        statistics = metadata.row_group(group).column(position).statistics
-        if statistics is None or not statistics.has_min_max or (statistics.min <= most and statistics.max >= least):
-            return True
-    return False
 
 
 def _conform(table: Table, rows: pl.DataFrame | pa.Table) -> pa.Table:

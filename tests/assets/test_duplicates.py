@@ -48,6 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     add_corpus(home, "mine", Corpus(source=str(tmp_path / "corpus")))
     add_dataset(home, "dev", Dataset(source=str(tmp_path / "set")))
     monkeypatch.setenv("SDAIE_HOME", str(home.path))
+    Context(home).store.write("binary_images", frame("binary_images", []))
     return home
 
 

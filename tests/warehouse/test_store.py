@@ -107,23 +107,3 @@ def test_a_shard_is_a_function_of_content(text: bytes, bits: int) -> None:
     sha256 = hashlib.sha256(text).hexdigest()
     assert int(shard_of(sha256, bits)) == int(sha256, 16) >> (256 - bits)
     assert len(shard_of(sha256, bits)) >= 6
-
-
-def test_rows_made_the_same_way_are_found_again_whichever_shard_they_are_in(store: Store) -> None:
-    store.write_shard("splits", splits("a", "b"), shard="000000", inputs="1", made_by="v1")
-    store.write_shard("splits", splits("b", "c"), shard="000001", inputs="2", made_by="v1")
-    store.write_shard("splits", splits("d"), shard="000002", inputs="3", made_by="v2")
-    store.commit("splits", [])
-
-    def known(made_by: str, *groups: str) -> list[str]:
-        return store.known_rows("splits", "all", made_by, "group", groups)["group"].sort().to_list()
-
-    assert known("v1", "b", "c", "d") == ["b", "c"]
-    assert known("v2", "a", "d") == ["d"]
-    assert known("v3", "a", "d") == known("v1") == []
-
-
-def test_a_file_that_is_still_being_written_is_not_read_for_known_rows(store: Store) -> None:
-    store.write_shard("splits", splits("a"), made_by="v1")
-    (store.folder("splits") / ".writing-x.parquet").write_bytes(b"PAR1 half")
-    assert len(store.known_rows("splits", "all", "v1", "group", ["a"])) == 1

@@ -1,0 +1,29 @@
+"""Under what images are judged: tracks, and on each the perturbations of the grid.
+
+What tracks and perturbations do belongs to `models/`; which of them a set goes through is decided here, once for the
+features and for the detectors of pixels.
+"""
+
+from assets.benchmark_images import set_and_generator
+from assets.stage import Context
+
+Conditions = tuple[tuple[str, tuple[str, ...]], ...]
+"""Tracks, each with its perturbations."""
+
+
+def reference_conditions() -> Conditions:
+    """What reference photographs are put through: what is fitted and calibrated."""
+    from models.perturbations import NONE
+    from models.tracks import TRACKS
+
+    return tuple((track, (NONE,)) for track in TRACKS)
+
+
+def set_conditions(context: Context) -> Conditions:
+    """What the images of the partition's set are put through: its tracks, and on each the perturbations of the grid."""
+    from models.perturbations import conditions
+    from models.tracks import tracks_of
+
+    registry = context.registry
+    wild = registry.datasets[set_and_generator(context)[0]].wild
+    return tuple((track, conditions(registry.evaluation.grid, track)) for track in tracks_of(wild))

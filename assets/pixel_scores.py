@@ -1,0 +1,246 @@
+"""What detectors of pixels and file facts say: of reference photographs, and of every benchmark image as it may arrive.
+
+An image is read and decoded once for all of them. Which detectors there are belongs to `pixel_detectors.py`,
+thresholds and p-values to `other_detectors.py` and `benchmark_scores.py`.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from assets.benchmark_images import benchmark_images, set_and_generator, set_source
+from assets.binary import BINARY, binary_networks
+from assets.binary_images import binary_images
+from assets.conditions import Conditions, reference_conditions, set_conditions
+from assets.corpus import photos, splits
+from assets.exif import corpus_folders
+from assets.pixel_detectors import PixelDetector, class_detectors, pixel_detectors, said
+from assets.stage import Context, Product, stage
+from warehouse.home import UserError
+from warehouse.reuse import EarlierShards, earlier_shards, stamped
+from warehouse.shards import Quarantined, Rows, cut_shards, quarantine_partition, run_shards
+from warehouse.sources import RefusedError, look, read_bytes, source_folder
+
+if TYPE_CHECKING:
+    from models.detector import BenchmarkImage, Detector
+
+TABLE = "pixel_scores"
+REFERENCE = "reference"
+NO_SCORE, TRAINED_ON = "no_score", "trained_on"
+UNSEEN_FOLDS = (3, 4)
+
+Item = tuple[str, Path, str, str, tuple[str, ...]]
+"""Content (SHA-256), folder, corpus or set, uri below the folder, detectors that were trained on the image."""
+Said = tuple[float | None, str | None]
+"""A score, or the reason why there is none."""
+Asked = tuple[str, str, str]
+"""Detector, track, perturbation."""
+
+
+def _versions(context: Context) -> list[list[str]]:
+    return [[detector.name, detector.version] for detector in class_detectors(context)]
+
+
+@stage(
+    group="detection",
+    tables=[TABLE],
+    upstream=[photos, splits, binary_images, binary_networks],
+    settings=lambda context: [reference_conditions(), _versions(context)],
+    kinds=["parquet", "torch"],
+    table_partition=REFERENCE,
+)
+def reference_pixel_scores(context: Context) -> Product:
+    """Scores of the reference photographs of folds 3 and 4 by every detector of pixels, for calibration."""
+    folders = corpus_folders(context)
+    chosen = (
+        context.store.read("photos", columns=["photo_id", "corpus", "uri", "group", "use"])
+        .filter(pl.col("use").str.contains("reference"))
+        .join(context.store.read("splits", columns=["group", "fold"]), on="group")
+        .filter(pl.col("fold").is_in(UNSEEN_FOLDS))
+    )
+    pictures = [(i, folders[corpus], corpus, uri) for i, corpus, uri, *_ in chosen.iter_rows()]
+    return _scored(context, REFERENCE, reference_conditions(), pictures)
+
+
+@stage(
+    group="benchmark",
+    tables=[TABLE],
+    partitioned="benchmark",
+    upstream=[benchmark_images, binary_images, binary_networks],
+    settings=lambda context: [set_conditions(context), _versions(context)],
+    kinds=["parquet", "torch"],
+)
+def benchmark_pixel_scores(context: Context) -> Product:
+    """Scores of every image on every track and perturbation by every detector of pixels."""
+    dataset, _ = set_and_generator(context)
+    folder = source_folder(set_source(context))
+    images = context.store.read("benchmark_images", [context.partition], ["image_id", "uri"])
+    pictures = [(image_id, folder, dataset, uri) for image_id, uri in images.iter_rows()]
+    return _scored(context, context.partition, set_conditions(context), pictures)
+
+
+def _scored(
+    context: Context, partition: str, conditions: Conditions, pictures: Sequence[tuple[str, Path, str, str]]
+) -> Product:
+    detectors = tuple(pixel_detectors(context))
+    trained_on = _trained_on(context, detectors)
+    items: list[Item] = [(*picture, trained_on.get(picture[0], ())) for picture in pictures]
+    settings = [conditions, [[detector.name, detector.version] for detector in detectors]]
+    work = cut_shards(TABLE, items, lambda item: item[0], lambda item: [item[0], item[2], item[4]], settings)
+    earlier = earlier_shards(context.store, TABLE, partition, "image_id", context.version)
+    # torch uses every core from within one process, and so may the code of others.
+    ours_alone = all((detector.place or "").startswith("models.") for detector in detectors)
+    rows, refused = run_shards(
+        context.store,
+        context.compute if ours_alone else context.single_process,
+        TABLE,
+        stamped(work, context.version),
+        partial(
+            score_pictures,
+            context.home.path,
+            detectors,
+            conditions,
+            EarlierShards(TABLE, "image_id") if context.force else earlier,
+        ),
+        partition=partition,
+        progress=context.progress(f"scores of {partition}"),
+        again=context.force,
+    )
+    quarantined = sum(shard.rows for shard in refused)
+    numbers = {"images": len(items) - quarantined, "quarantined": quarantined, "detectors": len(detectors)}
+    return Product({TABLE: rows}, numbers, {quarantine_partition(TABLE, partition): refused})
+
+
+def _trained_on(context: Context, detectors: Sequence[PixelDetector]) -> dict[str, tuple[str, ...]]:
+    """By content, the binary detectors that were trained on it: all but the one that was not to see its generator."""
+    images = context.store.read("binary_images").filter(pl.col("part") == "train")
+    binary = [detector for detector in detectors if detector.family == BINARY]
+    return {
+        image_id: tuple(each.name for each in binary if each.left_out != f"{dataset}.{generator}")
+        for image_id, dataset, generator in images.select("image_id", "dataset", "generator").iter_rows()
+    }
+
+
+def score_pictures(
+    home: Path,
+    detectors: Sequence[PixelDetector],
+    conditions: Conditions,
+    earlier: EarlierShards,
+    items: tuple[Item, ...],
+) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `pixel_scores` for some images, and those that cannot be decoded; scores of earlier shards are kept.
+
+    Raises UserError naming a detector that fails or answers something else than a score.
+    """
+    versions = {detector.name: detector.version for detector in detectors}
+    known = _known(earlier, versions, items)
+    loaded: dict[str, Detector] = {}
+    rows: Rows = []
+    refused: list[Quarantined] = []
+    for image_id, folder, source, uri, trained_on in items:
+        answers: dict[Asked, Said] = {}
+        for name in versions:
+            for track, perturbations in conditions:
+                for perturbation in perturbations:
+                    asked = name, track, perturbation
+                    if name in trained_on:
+                        answers[asked] = None, TRAINED_ON
+                    elif (image_id, *asked) in known:
+                        answers[asked] = known[image_id, *asked]
+        try:
+            answers.update(_answers(home, detectors, loaded, conditions, set(answers), folder, uri))
+        except RefusedError as error:
+            refused.append(Quarantined(source, uri, error.reason, error.detail, image_id))
+            continue
+        rows += [
+            {
+                "detector": name,
+                "detector_version": versions[name],
+                "dataset": source,
+                "track": track,
+                "perturbation": perturbation,
+                "image_id": image_id,
+                "score": score,
+                "reason": reason,
+            }
+            for (name, track, perturbation), (score, reason) in answers.items()
+        ]
+    return rows, refused
+
+
+def _known(
+    earlier: EarlierShards, versions: dict[str, str], items: Sequence[Item]
+) -> dict[tuple[str, str, str, str], Said]:
+    rows = earlier.rows(
+        {item[0] for item in items}, {"detector": versions.keys(), "detector_version": set(versions.values())}
+    )
+    return {
+        (row["image_id"], row["detector"], row["track"], row["perturbation"]): (row["score"], row["reason"])
+        for row in rows.iter_rows(named=True)
+        # What a detector was trained on is asked anew: it is no fact of image and detector.
+        if versions[row["detector"]] == row["detector_version"] and row["reason"] != TRAINED_ON
+    }
+
+
+def _answers(
+    home: Path,
+    detectors: Sequence[PixelDetector],
+    loaded: "dict[str, Detector]",
+    conditions: Conditions,
+    answered: set[Asked],
+    folder: Path,
+    uri: str,
+) -> Iterator[tuple[Asked, Said]]:
+    """What is not answered yet of one image. Raises RefusedError where its pixels cannot be had."""
+    from models.detector import BenchmarkImage, FileFacts
+    from models.images import ImageError, decode_rgb
+    from models.perturbations import perturb
+    from models.tracks import apply_track
+
+    missing = {
+        (track, perturbation): todo
+        for track, perturbations in conditions
+        for perturbation in perturbations
+        if (todo := [each for each in detectors if (each.name, track, perturbation) not in answered])
+    }
+    if not missing:
+        return
+    data = read_bytes(folder, uri)
+    seen = look(data)
+    facts = FileFacts(
+        seen.sha256, seen.format, seen.width, seen.height, seen.size, seen.jpeg_quality, seen.chroma_subsampling
+    )
+    try:
+        image = decode_rgb(data)
+    except ImageError as error:
+        raise RefusedError(error.code, str(error)) from None
+    tracked = {track: apply_track(image, track) for track, _ in missing}
+    for (track, perturbation), todo in missing.items():
+        pixels, reason = tracked[track].image, tracked[track].reason
+        if pixels is None:
+            yield from (((each.name, track, perturbation), (None, reason)) for each in todo)
+            continue
+        shown = BenchmarkImage(perturb(pixels, perturbation, facts.image_id), facts, track, perturbation)
+        for each in todo:
+            if each.name not in loaded:
+                loaded[each.name] = each.load(home)
+            yield (each.name, track, perturbation), _ask(each.name, loaded[each.name], shown)
+
+
+def _ask(name: str, detector: "Detector", image: "BenchmarkImage") -> Said:
+    """One image at a time, so that no score can depend on what stands beside it."""
+    where = f"{name} on {image.facts.image_id[:12]} ({image.track}, {image.perturbation})"
+    try:
+        answer: Any = detector.score([image])
+        scores = np.asarray(answer, dtype=np.float64)
+    except Exception as error:  # code of others raises what it likes
+        raise UserError(f"the detector {where}: {said(error)}") from error
+    if scores.shape != (1,):
+        raise UserError(f"the detector {where}: scores of shape {scores.shape} for one image; (1,) is right")
+    if np.isinf(scores[0]):
+        raise UserError(f"the detector {where}: an infinite score; NaN says that it cannot tell")
+    return (None, NO_SCORE) if np.isnan(scores[0]) else (float(scores[0]), None)
