@@ -187,7 +187,7 @@ def _former_rows(former: Path, table: str) -> pa.Table | None:
     try:
         with duckdb.connect(":memory:") as connection:
             connection.execute(f"ATTACH {_literal(str(former))} AS former (READ_ONLY)")
-            return connection.execute(f"FROM former.{_identifier(table)}").to_arrow_table()
+            return connection.sql(f"FROM former.{_identifier(table)}").to_arrow_table()
     except duckdb.Error:
         return None
 
@@ -205,8 +205,8 @@ def _same_columns(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> bool
 def _differs(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> bool:
     found = connection.execute(
         f"SELECT EXISTS ((FROM {one} EXCEPT ALL FROM {other}) UNION ALL (FROM {other} EXCEPT ALL FROM {one}))"
-    ).fetchone()
-    return found == (True,)
+    ).fetchall()
+    return bool(found == [(True,)])
 
 
 def _add_rows(connection: duckdb.DuckDBPyConnection, table: Table, source: str | None) -> None:
