@@ -40,7 +40,9 @@ def headline(reader: Reader, champion: str | None) -> dict[str, Any]:
     )
     (seen,) = reader.rows(simulated)
     results = reader.rows(sql)
-    best_sql = f"SELECT dataset, detector, coalesce(auroc, auroc_mean) AS auroc FROM leaderboard WHERE track = '{HEADLINE}'"
+    best_sql = (
+        f"SELECT dataset, detector, coalesce(auroc, auroc_mean) AS auroc FROM leaderboard WHERE track = '{HEADLINE}'"
+    )
     best: dict[str, Row] = {}
     for row in reader.rows(best_sql):
         best.setdefault(row["dataset"], row)
@@ -58,11 +60,19 @@ def headline(reader: Reader, champion: str | None) -> dict[str, Any]:
 def leaderboard(reader: Reader, champion: str | None, palette: Palette) -> dict[str, Any]:
     """Tables by data set and track, and AUROC by generator for each detector."""
     boards = []
-    for row in reader.rows("SELECT dataset, track, sum(seen + members) > count(*) AS trained FROM leaderboard GROUP BY ALL"):
+    for row in reader.rows(
+        "SELECT dataset, track, sum(seen + members) > count(*) AS trained FROM leaderboard GROUP BY ALL"
+    ):
         dataset, track = row["dataset"], row["track"]
         sql = f"FROM leaderboard\nWHERE dataset = {literal(dataset)} AND track = {literal(track)}"
         table = reader.table(sql, _columns(champion, row["trained"]), lambda row: row["detector"] in COMPANIONS)
-        board = {"dataset": dataset, "track": track, "table": table, "plots": [], "given_away": _given_away(reader, sql)}
+        board = {
+            "dataset": dataset,
+            "track": track,
+            "table": table,
+            "plots": [],
+            "given_away": _given_away(reader, sql),
+        }
         if track != "as_shipped":
             board |= {
                 "overview": _overview(reader, dataset, track, palette),

@@ -97,7 +97,7 @@ SHARE = Scale.of((0, 0.25, 0.5, 0.75, 1), ("0%", "25%", "50%", "75%", "100%"))
 
 
 def rate_scale(nominal: float | None, highest: float) -> Scale:
-    """From 0 to a round rate that holds the highest end of an interval and, where there is one, the nominal rate twice."""
+    """From 0 to a round rate that holds the highest end of an interval and twice the nominal rate, if there is one."""
     end = next((nice for nice in _NICE_ENDS if nice >= max(2 * (nominal or 0.0), min(highest, 1))), 1.0)
     return Scale.of((0, end / 2, end), ("0%", f"{50 * end:g}%", f"{100 * end:g}%"), marked=nominal)
 

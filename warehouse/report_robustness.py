@@ -32,9 +32,7 @@ def robustness(reader: Reader, champion: str | None, palette: Palette) -> list[d
         if all(row["perturbation"] == "none" for row in run):
             continue
         values = {(row["detector"], row["perturbation"]): row for row in run}
-        charts = [
-            chart for kind in _PANELS if (chart := _chart(kind, values, dataset, champion, palette)) is not None
-        ]
+        charts = [chart for kind in _PANELS if (chart := _chart(kind, values, dataset, champion, palette)) is not None]
         notes = {row["detector"]: "" for row in run if _value(row) is not None}
         found.append(
             {
@@ -81,7 +79,7 @@ def _chart(
     chart.line("guide", [(chart.x.low, 0.5), (chart.x.high, 0.5)])
     if len(ends) > 1:
         chart.band(palette.styles[champion or ""], [(n, a) for n, a, _ in ends], [(n, b) for n, _, b in ends])
-    for detector in reversed(palette.styles):
+    for detector in reversed(list(palette.styles)):
         if drawn[detector]:
             chart.line(palette.styles[detector], drawn[detector], detector)
             chart.dots(palette.styles[detector], drawn[detector])

@@ -6,6 +6,7 @@ dimensions to `report_charts.py`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import duckdb
@@ -34,7 +35,7 @@ class Table:
     sql: str
     apart: list[list[Cell]] = field(default_factory=list)
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """For each column, whether it holds numbers, as far as it holds anything."""
         return [any(cells[i].numeric for cells in [*self.rows, *self.apart]) for i in range(len(self.headings))]

@@ -94,16 +94,12 @@ def metric_row(keys: dict[str, Any], auroc: float, n_fake: int) -> dict[str, Any
 def loss_of(perturbation: str) -> float:
     """What a perturbation takes off AUROC: the more, the further from nothing."""
     kind, _, amount = perturbation.split("+")[0].partition("_")
-    strength = {
-        "none": lambda: 0.0,
-        "jpeg": lambda: (100 - float(amount)) / 400,
-        "webp": lambda: 0.05,
-        "resize": lambda: abs(np.log2(float(amount))) / 15,
-        "blur": lambda: float(amount) / 20,
-        "noise": lambda: float(amount) / 60,
-        "crop": lambda: 0.01,
-    }
-    return float(strength[kind]())
+    if kind in ("none", "webp", "crop"):
+        return {"none": 0.0, "webp": 0.05, "crop": 0.01}[kind]
+    strength = float(amount)
+    if kind == "resize":
+        return float(abs(np.log2(strength))) / 15
+    return {"jpeg": (100 - strength) / 400, "blur": strength / 20, "noise": strength / 60}[kind]
 
 
 def write_metrics(store: Store, detectors: dict[str, float], better: float = 0.0) -> None:
@@ -145,7 +141,12 @@ def write_detectors(store: Store, simulated: bool, detectors: dict[str, float]) 
     for name, (family, _, unseen) in members_of(detectors).items():
         seen = "+".join(f"dev.{g}" for g in LARGE | SMALL if g != unseen) if unseen else None
         for track in TRACKS:
-            row = {"detector": name, "track": track, "detector_id": sha(f"{name} {track}")[:16], "family": family}
+            row: dict[str, Any] = {
+                "detector": name,
+                "track": track,
+                "detector_id": sha(f"{name} {track}")[:16],
+                "family": family,
+            }
             row |= {"seen": seen, "n_fit": 420, "n_calibration": 120, "false_positive_rate": 0.05, "threshold": 0.6}
             row |= {"threshold_from": "calibration", "simulated_only": simulated}
             row |= {"backbone": BACKBONE if "class" in name else None, "description": f"what {name} looks at"}
@@ -254,7 +255,7 @@ def write_extremes(store: Store) -> None:
 
 
 def write_duplicates(store: Store) -> None:
-    pair = {"dataset": "dev", "image_id": sha("image 1"), "photo_id": sha("photo 1"), "uri": HOSTILE}
+    pair: dict[str, Any] = {"dataset": "dev", "image_id": sha("image 1"), "photo_id": sha("photo 1"), "uri": HOSTILE}
     pair |= {"generator": "biggan", "corpus": "photos", "photo_uri": "g1/1.jpg", "distance": 3}
     store.write("near_duplicates", rows_of("near_duplicates", [pair]))
     hashes = [{"content": sha("photo 1"), "dataset": "photos", "uri": "g1/1.jpg", "hash": "f0" * 8}]

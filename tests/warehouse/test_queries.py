@@ -201,7 +201,9 @@ def test_a_reader_meets_whole_catalogues_alone_while_they_are_swapped(home: Home
 
     def publish(number: int) -> None:
         for table, column, partition in (("champions", "detector_id", "all"), ("perceptual_hashes", "hash", "photos")):
-            store.write(table, store.read(table).with_columns(pl.lit(f"{number:04}").alias(column)), partition=partition)
+            store.write(
+                table, store.read(table).with_columns(pl.lit(f"{number:04}").alias(column)), partition=partition
+            )
         build_catalogue(home, store)
 
     publish(0)

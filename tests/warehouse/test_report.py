@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from tests.warehouse.synthetic_benchmark import HOSTILE, PERTURBATIONS, rows_of, sha
-from warehouse import report_charts as charts
 from warehouse import report_plots as plots
 from warehouse.catalogue import build_catalogue, query
 from warehouse.home import Home, UserError

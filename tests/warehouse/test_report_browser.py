@@ -95,13 +95,16 @@ def test_pictures_show_and_charts_have_a_size(make_home: Callable[..., Home], br
         picture.scroll_into_view_if_needed()
     page.wait_for_function("[...document.images].every(i => i.complete)")
     assert set(page.evaluate("[...document.images].map(i => i.naturalWidth)")) == {120}
-    for box in page.evaluate("[...document.querySelectorAll('.chart svg')].map(s => s.getBoundingClientRect().toJSON())"):
+    for box in page.evaluate(
+        "[...document.querySelectorAll('.chart svg')].map(s => s.getBoundingClientRect().toJSON())"
+    ):
         assert box["width"] > 300
         assert box["height"] > 200
     # No text of a chart leaves it.
     outside = """[...document.querySelectorAll('.chart text')].filter(text => {
       const own = text.getBoundingClientRect(), all = text.closest('svg').getBoundingClientRect();
-      return own.left < all.left - 1 || own.right > all.right + 1 || own.bottom > all.bottom + 1 || own.top < all.top - 1;
+      return own.left < all.left - 1 || own.right > all.right + 1
+        || own.bottom > all.bottom + 1 || own.top < all.top - 1;
     }).map(text => text.textContent)"""
     assert page.evaluate(outside) == []
     page.close()
