@@ -23,7 +23,7 @@ _EXTREMES = (
 )
 # At most so many rates a detector: bins of equal width in the sum of the log odds of both rates, so that the corners
 # that DET curves spread out are kept as finely as the middle.
-_CURVES = """WITH shown AS (
+CURVES = """WITH shown AS (
     SELECT detector AS family, member AS detector, auroc
     FROM family_metrics
     WHERE dataset = {dataset} AND track = '{track}' AND perturbation = 'none' AND generator = 'all' AND members = 1
@@ -72,7 +72,7 @@ def curves(reader: Reader, palette: Palette) -> list[dict[str, Any]]:
     """ROC and DET curves on the headline track, by data set; families of several members have no common score."""
     found = []
     for dataset in _datasets(reader):
-        sql = _CURVES.format(dataset=literal(dataset), track=HEADLINE)
+        sql = CURVES.format(dataset=literal(dataset), track=HEADLINE)
         rows = reader.rows(sql)
         if not rows:
             continue

@@ -14,7 +14,7 @@ from warehouse import report_charts as charts
 from warehouse.catalogue import build_catalogue, query
 from warehouse.home import Home
 from warehouse.report_plots import p_value, signed, signed_interval
-from warehouse.report_scores import _CURVES
+from warehouse.report_scores import CURVES
 from warehouse.store import Store
 
 HomeBuilder = Callable[..., Home]
@@ -72,7 +72,7 @@ def auroc(rows: list[tuple[float, float]]) -> float:
 
 def test_curves_have_the_area_that_ranks_give(make_home: HomeBuilder) -> None:
     home = make_home()
-    sql = _CURVES.format(dataset="'dev'", track="format_matched")
+    sql = CURVES.format(dataset="'dev'", track="format_matched")
     answer = query(home, sql).rows
     found = {name: [row[2:] for row in answer if row[0] == name] for name in {row[0] for row in answer}}
     assert FAMILY not in found
@@ -90,7 +90,7 @@ def test_curves_have_the_area_that_ranks_give(make_home: HomeBuilder) -> None:
 
 def test_generators_trained_on_are_not_in_the_curves(make_home: HomeBuilder) -> None:
     home = make_home(detectors={"one_class": 0.1})
-    sql = _CURVES.format(dataset="'dev'", track="format_matched")
+    sql = CURVES.format(dataset="'dev'", track="format_matched")
     known = pl.col("generator") == "biggan"
     scored = known & pl.col("score").is_not_null()
     rewrite(
@@ -187,7 +187,7 @@ def test_changes_are_told_or_said_to_be_none(make_home: HomeBuilder) -> None:
         ("robustness", "No perturbed image has been evaluated yet."),
         ("calibration", "No detector has been calibrated yet."),
         ("makes", "No reference photograph has been scored yet."),
-        ("complexity", "The champion has scored no benchmark image on the headline track yet."),
+        ("complexity", "No benchmark image has a score of the champion on the headline track yet."),
         ("extremes", "No images have been picked out yet."),
         ("left-out", "No benchmark set has been evaluated yet."),
         ("near-duplicates", "No benchmark set has been evaluated yet."),
