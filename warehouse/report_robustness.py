@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from warehouse import report_plots as plots
-from warehouse.report_charts import Chart, Palette, level_axis, linear_axis
+from warehouse.report_charts import Axis, Chart, Palette, level_axis, linear_axis
 from warehouse.report_plots import cell
 from warehouse.report_tables import HEADLINE, Reader, Row, Table, interval, literal, plain, share
 
@@ -32,7 +32,9 @@ def robustness(reader: Reader, champion: str | None, palette: Palette) -> list[d
         if all(row["perturbation"] == "none" for row in run):
             continue
         values = {(row["detector"], row["perturbation"]): row for row in run}
-        charts = [chart for kind in _PANELS if (chart := _chart(kind, values, dataset, champion, palette)) is not None]
+        y = _auroc_axis(run, champion)
+        drawn = (_chart(kind, values, dataset, champion, palette, y) for kind in _PANELS)
+        charts = [chart for chart in drawn if chart is not None]
         notes = {row["detector"]: "" for row in run if _value(row) is not None}
         found.append(
             {
@@ -48,8 +50,21 @@ def robustness(reader: Reader, champion: str | None, palette: Palette) -> list[d
     return found
 
 
+def _auroc_axis(rows: list[Row], champion: str | None) -> Axis:
+    """One axis for all charts of a data set, so that they can be compared."""
+    values = [value for row in rows if (value := _value(row)) is not None]
+    ends = [row[name] for row in rows if row["detector"] == champion for name in ("auroc_low", "auroc_high")]
+    values += [end for end in ends if end is not None]
+    return linear_axis("AUROC", math.floor(10 * min([*values, 0.5])) / 10, math.ceil(10 * max([*values, 0.6])) / 10)
+
+
 def _chart(
-    kind: str, values: dict[tuple[str, str], Row], dataset: str, champion: str | None, palette: Palette
+    kind: str,
+    values: dict[tuple[str, str], Row],
+    dataset: str,
+    champion: str | None,
+    palette: Palette,
+    y: Axis,
 ) -> Chart | None:
     """AUROC by level, one line a detector; None where the kind was not tried."""
     title, axis, untouched, falling = _PANELS[kind]
@@ -69,13 +84,9 @@ def _chart(
         for n, name in enumerate(order)
         if (row := values.get((champion or "", name))) and row["auroc_low"] is not None
     ]
-    heights = [height for points in drawn.values() for _, height in points] + [end for e in ends for end in e[1:]]
-    if not heights:
-        return None
-    low, high = math.floor(10 * min(*heights, 0.5)) / 10, math.ceil(10 * max(*heights, 0.6)) / 10
     texts = ["none" if name == "none" else name.rpartition("_")[2] for name in order]
     about = f"AUROC by {axis} on {plots.visible(dataset)}"
-    chart = Chart(title, about, level_axis(axis, texts), linear_axis("AUROC", low, high), [], 280)
+    chart = Chart(title, about, level_axis(axis, texts), y, [], 280)
     chart.line("guide", [(chart.x.low, 0.5), (chart.x.high, 0.5)])
     if len(ends) > 1:
         chart.band(palette.styles[champion or ""], [(n, a) for n, a, _ in ends], [(n, b) for n, _, b in ends])
