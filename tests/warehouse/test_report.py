@@ -191,7 +191,7 @@ def test_hundreds_of_generators_stay_below_three_megabytes(make_home: HomeBuilde
 
 
 def test_a_whole_evaluation_stays_below_three_megabytes(make_home: HomeBuilder) -> None:
-    """429 images under 22 conditions by 9 detectors and a family of 17, with pictures that hardly compress."""
+    """429 images under 22 conditions by 9 detectors and a family of 6, with pictures that hardly compress."""
     skills = {"one_class": 0.1, "binary": 0.1, **{f"detector_{n}": 0.01 * n for n in range(8)}}
     home = make_home(detectors=skills)
     store = Store(home.tables)
