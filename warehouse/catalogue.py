@@ -5,10 +5,12 @@ Building, opening and asking it belong here. What the tables mean is in `schema.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 import pyarrow.dataset
 
 from warehouse.home import Home, UserError, atomic_path
@@ -18,6 +20,14 @@ from warehouse.store import Store
 QUERIES = Path(__file__).parent / "queries"
 # The oldest storage format that DuckDB writes, so that programs of version 1.0 and later read the file.
 STORAGE_VERSION = "v1.0.0"
+
+METRICS = TABLES["benchmark_metrics"]
+BEFORE = replace(
+    METRICS,
+    name="benchmark_metrics_before",
+    description="The metrics of the last catalogue whose metrics were others than those of this one; empty: none.",
+)
+"""What only the catalogue holds: no stage makes it, and it is lost with the file."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COLUMN_COMMENT = re.compile(r"^--   (\w+): (.+)$", re.MULTILINE)
@@ -57,7 +67,9 @@ def ready_queries() -> dict[str, str]:
 def build_catalogue(home: Home, store: Store) -> None:
     """Write `catalogue.duckdb` from the tables that the manifests name now, and swap it for the one before.
 
-    Whoever has the former file open keeps reading it. Views name Parquet files relative to the home.
+    Whoever has the former file open keeps reading it. Views name Parquet files relative to the home. The former
+    catalogue's metrics go along as `benchmark_metrics_before` where they are others; where they are the same, what it
+    had under that name does.
     """
     with atomic_path(home.catalogue) as temporary:
         # DuckDB creates its file itself and takes an empty one for damaged.
@@ -71,6 +83,7 @@ def build_catalogue(home: Home, store: Store) -> None:
             for table in TABLES.values():
                 files = [path.relative_to(home.path).as_posix() for path in store.paths(table.name)]
                 _add_table(connection, table, files)
+            _add_former_metrics(connection, home.catalogue)
             for path in sorted(QUERIES.glob("*.sql")):
                 if path.stem not in TABLES:
                     _add_view(connection, path.stem, ReadyQuery.read(path))
@@ -147,11 +160,60 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
 
 
 def _add_table(connection: duckdb.DuckDBPyConnection, table: Table, files: list[str]) -> None:
+    _add_rows(connection, table, f"read_parquet([{', '.join(map(_literal, files))}])" if files else None)
+
+
+def _add_former_metrics(connection: duckdb.DuckDBPyConnection, former: Path) -> None:
+    """`benchmark_metrics_before` from the catalogue that is there; empty where there is none that can be read."""
+    source = None
+    for table in (METRICS, BEFORE):
+        rows = _former_rows(former, table.name)
+        if rows is None or not _same_columns(connection, rows):
+            break
+        connection.register(f"former_{table.name}", rows)
+        if table is BEFORE or _differs(connection, f"former_{table.name}", table.name):
+            source = f"former_{table.name}"
+            break
+    _add_rows(connection, BEFORE, source)
+
+
+def _former_rows(former: Path, table: str) -> pa.Table | None:
+    """A table of another catalogue; None where it cannot be had.
+
+    On a connection of its own: a damaged file may leave DuckDB unfit for anything else.
+    """
+    if not former.is_file():
+        return None
+    try:
+        with duckdb.connect(":memory:") as connection:
+            connection.execute(f"ATTACH {_literal(str(former))} AS former (READ_ONLY)")
+            return connection.sql(f"FROM former.{_identifier(table)}").to_arrow_table()
+    except duckdb.Error:
+        return None
+
+
+def _same_columns(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> bool:
+    connection.register("former_rows", rows)
+    columns = [
+        [column[:2] for column in connection.execute(f"DESCRIBE {name}").fetchall()]
+        for name in ("former_rows", METRICS.name)
+    ]
+    connection.unregister("former_rows")
+    return columns[0] == columns[1]
+
+
+def _differs(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> bool:
+    found = connection.execute(
+        f"SELECT EXISTS ((FROM {one} EXCEPT ALL FROM {other}) UNION ALL (FROM {other} EXCEPT ALL FROM {one}))"
+    ).fetchall()
+    return bool(found == [(True,)])
+
+
+def _add_rows(connection: duckdb.DuckDBPyConnection, table: Table, source: str | None) -> None:
+    """The table, or its view, from what SQL names; without rows where nothing is named."""
     name, columns = _identifier(table.name), ", ".join(map(_identifier, table.column_names))
     connection.register("typed", table.arrow.empty_table())
-    if files:
-        source = f"read_parquet([{', '.join(map(_literal, files))}])"
-    else:
+    if source is None:
         types = connection.execute("DESCRIBE typed").fetchall()
         nulls = ", ".join(f"CAST(NULL AS {column[1]}) AS {_identifier(column[0])}" for column in types)
         source = f"(SELECT {nulls} WHERE false)"

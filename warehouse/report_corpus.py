@@ -117,7 +117,9 @@ def versions(reader: Reader) -> dict[str, Any]:
     )
     backbones = ("role", "origin", "backbone", "preset", "parameters", "feature_dimension")
     learned_from = ("steps", "photographs", "groups", "simulated_only")
-    detectors = ("detector", "track", "detector_id", "backbone", "description", "n_fit", "n_calibration")
+    detectors = ("detector", "family", "track", "detector_id", "detector_version", "backbone", "description")
+    fitted = ("n_fit", "n_calibration")
+    network = ("detector", "network", "backbone", "left_out", "alpha", "steps", "photographs", "generated")
     return {
         "backbones": reader.table(
             "FROM backbones ORDER BY role",
@@ -125,12 +127,18 @@ def versions(reader: Reader) -> dict[str, Any]:
         ),
         "detectors": reader.table(
             f"FROM detectors ORDER BY detector, track <> '{HEADLINE}', track",
-            {name.replace("_", " "): plain(name) for name in detectors}
+            {name.replace("_", " "): plain(name) for name in (*detectors, *fitted)}
             | {
                 "nominal FPR": share("false_positive_rate"),
                 "threshold": plain("threshold"),
+                "threshold from": plain("threshold_from"),
                 "simulated only": plain("simulated_only"),
             },
+        ),
+        "networks": reader.table(
+            "FROM binary_networks ORDER BY detector",
+            {name.replace("_", " "): plain(name) for name in network}
+            | {"validation accuracy": plain("validation_accuracy"), "trained on": plain("seen")},
         ),
         "tables": reader.table(tables, {name: plain(name) for name in ("table", "rows", "version")}),
     }

@@ -1,7 +1,7 @@
 """How numbers are written in the report, and where the marks of its plots lie.
 
 Number formats and geometry belong here, in percent of the plot's width, so that plots fit any screen; what is shown
-belongs to `report.py`, how it looks to `report.html.j2`.
+belongs to `report.py`, how it looks to `report.html.j2`. Charts with two axes are in `report_charts.py`.
 """
 
 import math
@@ -30,6 +30,26 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return score(value)
     return f"{score(value)} [{score(low, 2)}, {score(high, 2)}]"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference with its sign: `+.043`."""
+    text = score(value, digits)
+    return f"+{text}" if value is not None and value > 0 and float(f"{value:.{digits}f}") else text
+
+
+def signed_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A difference with its interval: `+.043 [−.01, +.10]`."""
+    if value is None or low is None or high is None:
+        return signed(value)
+    return f"{signed(value)} [{signed(low, 2)}, {signed(high, 2)}]"
+
+
+def p_value(value: float | None, relation: bool = False) -> str:
+    """A p-value: `.034`, or `<.001`; after a name, with the relation: `= .034`."""
+    if value is not None and value < 0.001:
+        return "< .001" if relation else "<.001"
+    return f"= {score(value)}" if relation else score(value)
 
 
 def percent(value: float | None, digits: int = 0) -> str:
@@ -76,9 +96,9 @@ PLAIN = Scale.of((0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".5", ".75", "1"))
 SHARE = Scale.of((0, 0.25, 0.5, 0.75, 1), ("0%", "25%", "50%", "75%", "100%"))
 
 
-def rate_scale(nominal: float, highest: float) -> Scale:
-    """From 0 to a round rate that holds both the nominal rate twice and the highest end of an interval."""
-    end = next((nice for nice in _NICE_ENDS if nice >= max(2 * nominal, min(highest, 1))), 1.0)
+def rate_scale(nominal: float | None, highest: float) -> Scale:
+    """From 0 to a round rate that holds the highest end of an interval and twice the nominal rate, if there is one."""
+    end = next((nice for nice in _NICE_ENDS if nice >= max(2 * (nominal or 0.0), min(highest, 1))), 1.0)
     return Scale.of((0, end / 2, end), ("0%", f"{50 * end:g}%", f"{100 * end:g}%"), marked=nominal)
 
 
@@ -94,6 +114,7 @@ class Dot:
     high: str | None
     other: str | None = None
     strong: bool = False
+    style: str = ""
 
     @classmethod
     def of(
@@ -107,10 +128,12 @@ class Dot:
         text: str,
         other: float | None = None,
         strong: bool = False,
+        style: str = "",
     ) -> "Dot":
-        """Place the columns `names` (value, low end, high end) of a row."""
+        """Place the columns `names` (value, low end, high end) of a row; `style` is the detector's, if it has one."""
         value, low, high = (None if row[name] is None else scale.place(row[name]) for name in names)
-        return cls(label, note, text, value, low, high, None if other is None else scale.place(other), strong)
+        beside = None if other is None else scale.place(other)
+        return cls(label, note, text, value, low, high, beside, strong, style)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """What sections of the report are made of: questions to the catalogue, and their answers as tables and plots.
 
-Asking and shaping belong here; which questions are asked belongs to `report_corpus.py` and `report_benchmark.py`.
+Asking and shaping belong here; which questions are asked belongs to the modules of the sections, and axes with two
+dimensions to `report_charts.py`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import duckdb
@@ -14,22 +16,29 @@ from warehouse.catalogue import ask
 from warehouse.report_plots import Cell, Dot, Scale, cell
 
 HEADLINE = "format_matched"
+COMPANIONS = {
+    "complexity": "how busy an image is",
+    "format_rule": "file type, size and JPEG quality",
+    "jpeg_history": "traces of earlier JPEG compression",
+}
+"""Detectors that look at nothing a generator leaves, and at what: what they reach, a set gives away by itself."""
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as shown: headings, rows of cells, and its SQL."""
+    """A table as shown: headings, rows of cells, and its SQL; `apart` are rows of companions, sorted by themselves."""
 
     headings: tuple[str, ...]
     rows: list[list[Cell]]
     sql: str
+    apart: list[list[Cell]] = field(default_factory=list)
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """For each column, whether it holds numbers, as far as it holds anything."""
-        return [any(cells[i].numeric for cells in self.rows) for i in range(len(self.headings))]
+        return [any(cells[i].numeric for cells in [*self.rows, *self.apart]) for i in range(len(self.headings))]
 
 
 @dataclass(frozen=True)
@@ -54,10 +63,17 @@ class Reader:
         answer = ask(self.catalogue, sql)
         return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
 
-    def table(self, sql: str, columns: Mapping[str, Callable[[Row], Cell]]) -> Table:
-        """The answer as a table: heading to what makes its cell from a row."""
-        rows = [[make(row) for make in columns.values()] for row in self.rows(sql)]
-        return Table(tuple(columns), rows, sql)
+    def table(
+        self,
+        sql: str,
+        columns: Mapping[str, Callable[[Row], Cell]],
+        apart: Callable[[Row], bool] = lambda row: False,
+    ) -> Table:
+        """The answer as a table: heading to what makes its cell from a row; `apart` says which rows stand apart."""
+        groups: tuple[list[list[Cell]], list[list[Cell]]] = ([], [])
+        for row in self.rows(sql):
+            groups[apart(row)].append([make(row) for make in columns.values()])
+        return Table(tuple(columns), groups[0], sql, groups[1])
 
 
 def plain(name: str) -> Callable[[Row], Cell]:
@@ -76,5 +92,6 @@ def interval(value: str, low: str, high: str) -> Callable[[Row], Cell]:
 
 
 def literal(text: str) -> str:
-    """Text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
+    """Text as SQL writes it, also shown on the page: a character that hides or turns text is named by its number."""
+    quoted = "".join(c if c.isprintable() else f"' || chr({ord(c)}) || '" for c in text.replace("'", "''"))
+    return f"'{quoted}'" if text.isprintable() else f"('{quoted}')"

@@ -1,14 +1,19 @@
 """The report: what it says of full, partial and hostile homes, and that it holds nothing from outside."""
 
+import base64
 import html
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
+from tests.warehouse.synthetic_benchmark import HOSTILE, PERTURBATIONS, rows_of, sha
 from warehouse import report_plots as plots
 from warehouse.catalogue import build_catalogue, query
 from warehouse.home import Home, UserError
@@ -136,30 +141,87 @@ def test_the_same_catalogue_gives_the_same_bytes(make_home: HomeBuilder) -> None
 
 def test_nothing_from_outside_and_nothing_of_the_machine(make_home: HomeBuilder, tmp_path: Path) -> None:
     page = page_of(make_home())
-    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(|src\s*=", page)
-    assert not re.findall(r"<(?:link|img|iframe|object)\b(?![^>]*href=\"data:,\")", page)
+    bare = re.sub(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]+"', "<img", page)
+    assert bare.count("<img") == 23
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(|src\s*=|\bdata:image", bare)
+    assert not re.findall(r"<(?:link|iframe|object)\b(?![^>]*href=\"data:,\")", page)
     assert str(tmp_path) not in page
-    assert "default-src 'none'" in page
+    assert "default-src 'none'; img-src data:; style-src" in page
+
+
+def test_only_jpegs_are_shown_as_pictures(make_home: HomeBuilder) -> None:
+    page = page_of(make_home())
+    assert "onload" not in page
+    assert base64.b64encode(b"<svg onload=alert(1)>").decode() not in page
+    assert "no picture" in words_of(page)
 
 
 def test_names_from_strangers_disks_stay_text(make_home: HomeBuilder) -> None:
-    page = page_of(make_home())
+    home = make_home()
+    store = Store(home.tables)
+    for table in ("photo_scores", "benchmark_metrics", "benchmark_scores", "benchmark_comparisons", "detectors"):
+        for partition in store.partitions(table):
+            rows = store.read(table, [partition])
+            named = rows.filter(detector="complexity").with_columns(pl.lit(HOSTILE).alias("detector"))
+            named = named.with_columns(pl.lit(HOSTILE).alias("family")) if table == "detectors" else named
+            store.write(table, pl.concat([rows, named]), partition=partition)
+    build_catalogue(home, store)
+    page = page_of(home)
     assert page.count("<script") == 1
     assert "&lt;script&gt;alert(" in page
     assert "\u202e" not in page
+    shown = [html.unescape(text) for text in re.findall(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)]
+    hostile = [sql for sql in shown if "chr(8238)" in sql]
+    assert hostile
+    assert all(query(home, sql).rows for sql in hostile)
     assert "\\u202e" in page
 
 
 def test_hundreds_of_generators_stay_below_three_megabytes(make_home: HomeBuilder) -> None:
     home = make_home()
     store = Store(home.tables)
-    metrics = store.read("benchmark_metrics")
-    one = metrics.filter(generator="biggan")
+    metrics = store.read("benchmark_metrics").filter(perturbation="none")
+    one = metrics.filter(pl.col("generator") == "biggan", ~pl.col("detector").str.contains("_not_"))
     many = [one.with_columns(pl.lit(f"generator_{n:03d}").alias("generator")) for n in range(200)]
     store.write("benchmark_metrics", pl.concat([metrics, *many]), partition="dev")
     build_catalogue(home, store)
     page = page_of(home)
     assert "generator_199" in page
+    assert len(page.encode()) < 3_000_000
+
+
+def test_a_whole_evaluation_stays_below_three_megabytes(make_home: HomeBuilder) -> None:
+    """429 images under 22 conditions by 9 detectors and a family of 6, with pictures that hardly compress."""
+    skills = {"one_class": 0.1, "binary": 0.1, **{f"detector_{n}": 0.01 * n for n in range(8)}}
+    home = make_home(detectors=skills)
+    store = Store(home.tables)
+    scores = store.read("benchmark_scores").filter(image_id=sha("image 3"))
+    images = store.read("benchmark_images").filter(image_id=sha("image 3"))
+    features = store.read("benchmark_features").filter(image_id=sha("image 3"))
+    copies = pl.DataFrame({"image_id": [sha(f"copy {n}") for n in range(429)], "label": [n % 2 for n in range(429)]})
+    copies = copies.with_columns(pl.col("label").cast(pl.Int8))
+    random = np.random.default_rng(0)
+    conditions = pl.DataFrame({"perturbation": PERTURBATIONS})
+    for table, rows in (("benchmark_scores", scores), ("benchmark_images", images), ("benchmark_features", features)):
+        if "perturbation" in rows.columns:
+            rows = rows.filter(perturbation="none").drop("perturbation").join(conditions, how="cross")
+        names = [name for name in copies.columns if name in rows.columns]
+        many = rows.drop(names).join(copies.select(names), how="cross")
+        if table == "benchmark_scores":
+            many = many.with_columns(pl.Series("score", random.standard_normal(len(many))))
+        if table == "benchmark_features":
+            many = many.with_columns(pl.Series("complexity", random.lognormal(1, 0.5, len(many))))
+        store.write(table, many.select(rows_of(table, []).columns), partition="dev.biggan")
+    noise = io.BytesIO()
+    Image.fromarray(random.integers(0, 256, (120, 120, 3), dtype=np.uint8)).save(noise, format="JPEG", quality=85)
+    pictures = store.read("benchmark_extremes").with_columns(pl.lit(noise.getvalue()).alias("picture"))
+    more = [pictures.with_columns((pl.col("place") + 6 * n).cast(pl.Int16).alias("place")) for n in range(4)]
+    store.write("benchmark_extremes", pl.concat(more))
+    build_catalogue(home, store)
+    page = page_of(home)
+    assert page.count("<img") == 32
+    longest = max(len(path.split("L")) for path in re.findall(r'class="curve[^"]*" d="([^"]*)"', page))
+    assert 100 < longest <= 205
     assert len(page.encode()) < 3_000_000
 
 

@@ -61,24 +61,50 @@ def test_tables_sort_by_number_and_by_name(make_home: Callable[..., Home], brows
     page.goto(report.as_uri())
     board = page.locator("#leaderboard table").first
 
-    def column(index: int) -> list[str]:
-        return board.locator(f"tbody td:nth-child({index})").all_inner_texts()
+    def column(index: int, rows: str = "tbody:first-of-type") -> list[str]:
+        return board.locator(f"{rows} td:nth-child({index})").all_inner_texts()
 
     def sort(heading: str) -> None:
         board.get_by_role("button", name=heading).first.click()
 
     first = column(1)
+    assert first[1] == "binary"
+    sort("mean")
+    assert column(1) == ["◆ one_class", "binary", "one_class_published", "one_class_untrained"]
+    sort("mean")
+    assert column(4) == sorted(column(4))
     sort("AUROC")
-    assert column(1) == first
     sort("AUROC")
-    assert column(1) == first[::-1]
-    assert column(2) == sorted(column(2))
+    # What has no value stays last.
+    assert column(1) == ["one_class_untrained", "one_class_published", "◆ one_class", "binary"]
+    assert column(1, ".apart") == ["complexity", "format_rule", "jpeg_history"]
     sort("detector")
+    assert column(1) == ["one_class_untrained", "one_class_published", "◆ one_class", "binary"]
     sort("detector")
-    assert [name.removeprefix("◆ ") for name in column(1)] == [
-        "complexity",
-        "jpeg_history",
-        "one_class",
-        "one_class_published",
-    ]
+    assert column(1) == ["binary", "◆ one_class", "one_class_published", "one_class_untrained"]
+    assert column(1, ".apart") == ["complexity", "format_rule", "jpeg_history"]
+    assert board.locator("tbody").nth(1).inner_text().startswith("Companions")
+    page.close()
+
+
+def test_pictures_show_and_charts_have_a_size(make_home: Callable[..., Home], browser: Browser) -> None:
+    report = write_report(make_home(), {"champion": "one_class"})
+    page = browser.new_page(viewport={"width": 400, "height": 900})
+    page.goto(report.as_uri())
+    for picture in page.locator("#extremes img").all():
+        picture.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.images].every(i => i.complete)")
+    assert set(page.evaluate("[...document.images].map(i => i.naturalWidth)")) == {120}
+    for box in page.evaluate(
+        "[...document.querySelectorAll('.chart svg')].map(s => s.getBoundingClientRect().toJSON())"
+    ):
+        assert box["width"] > 300
+        assert box["height"] > 200
+    # No text of a chart leaves it.
+    outside = """[...document.querySelectorAll('.chart text')].filter(text => {
+      const own = text.getBoundingClientRect(), all = text.closest('svg').getBoundingClientRect();
+      return own.left < all.left - 1 || own.right > all.right + 1
+        || own.bottom > all.bottom + 1 || own.top < all.top - 1;
+    }).map(text => text.textContent)"""
+    assert page.evaluate(outside) == []
     page.close()

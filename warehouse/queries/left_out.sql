@@ -1,4 +1,4 @@
--- Benchmark images without a score, by reason.
+-- Benchmark images without a score, unperturbed, by reason.
 --   dataset: name of the benchmark set
 --   track: what happened to every image before it was judged; format_matched is the headline
 --   detector: name of the detector
