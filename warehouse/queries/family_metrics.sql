@@ -51,7 +51,8 @@ WITH families AS (
         auroc_equal_complexity, auroc_equal_complexity_low, auroc_equal_complexity_high,
         average_precision, tpr_at_1_fpr, tpr_at_5_fpr, balanced_accuracy, accuracy_real, accuracy_fake
     FROM placed
-    WHERE place = 1 AND (generator <> 'all' OR members = 1)
+    -- Several members share no score, so their small generators cannot be pooled.
+    WHERE place = 1 AND (generator NOT IN ('all', 'small_sets') OR members = 1)
 ), pooled AS (
     SELECT
         dataset, track, perturbation, of_family AS detector, members, generator, false AS seen,
