@@ -136,6 +136,8 @@ def score_pictures(
 
     Raises UserError naming a detector that fails or answers something else than a score.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     versions = {detector.name: detector.version for detector in detectors}
     known = _known(earlier, versions, items)
     loaded: dict[str, Detector] = {}
@@ -152,7 +154,9 @@ def score_pictures(
                     elif (image_id, *asked) in known:
                         answers[asked] = known[image_id, *asked]
         try:
-            answers.update(_answers(home, detectors, loaded, conditions, set(answers), folder, uri))
+            # Small products run ten times slower on several threads beside another process; torch keeps its own.
+            with threadpool_limits(limits=1, user_api="blas"):
+                answers.update(_answers(home, detectors, loaded, conditions, set(answers), folder, uri))
         except RefusedError as error:
             refused.append(Quarantined(source, uri, error.reason, error.detail, image_id))
             continue

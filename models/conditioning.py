@@ -7,7 +7,7 @@ held-out sources with such content score (`Normaliser`). The content's numbers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.content import COUNT, SIMPLE
+from models.held_out import held_out_parts
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,9 +23,9 @@ Floats = npt.NDArray[np.float64]
 _FEATURE_CLIP, _COVARIATE_CLIP = 8.0, 3.0
 # A column that varies by less than this share of its size is constant.
 _CONSTANT = 1e-6
-# The normaliser's penalties on mean and log spread, the share of the scores' deviation below which a rest says nothing
-# of the spread, and the percentiles between which a spread is believed.
-_MEAN_PENALTY, _SPREAD_PENALTY, _SPREAD_FLOOR, _SPREAD_TAILS = 1.0, 10.0, 0.02, (2.5, 97.5)
+# The normaliser's penalty on log spread beside that on the mean, the share of the scores' deviation below which a rest
+# says nothing of the spread, and the percentiles of the photographs between which mean and spread are believed.
+_SPREAD_PENALTY, _SPREAD_FLOOR, _TAILS = 10.0, 0.02, (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ CANDIDATES = (
     Terms(COUNT, 2, 300.0),
 )
 """What is chosen from by held-out likelihood, the simplest first."""
+NORMALISERS = (
+    UNCONDITIONED,
+    Terms(SIMPLE, 1, 1.0),
+    Terms(SIMPLE, 1, 30.0),
+    Terms(SIMPLE, 2, 1.0),
+    Terms(SIMPLE, 2, 30.0),
+    Terms(SIMPLE, 2, 300.0),
+)
+"""The same for the normaliser: few photographs cannot bear many terms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,32 +120,41 @@ class Conditioning:
 
 @dataclass(frozen=True, eq=False)
 class Normaliser:
-    """Scores (n,) less what photographs with such content score, in units of how much those vary."""
+    """Scores (n,) less what photographs with such content score, in units of how much those vary.
+
+    Content as no photograph had, which may itself be the evidence, must not make an expectation as none had: what is
+    expected, and the log of the spread, stay within bounds (2,) that the photographs set.
+    """
 
     basis: Basis
     mean: Floats
+    mean_bounds: Floats
     log_spread: Floats
-    bounds: Floats
+    spread_bounds: Floats
 
     def apply(self, scores: Floats, covariates: Floats) -> Floats:
         """Normalised scores (n,) of images with covariates (n, 33)."""
-        terms = self.basis(covariates)
-        # Content as none of the photographs had must not make a spread as none of them had.
-        log_spread = np.clip(terms @ self.log_spread, *self.bounds)
-        return np.asarray((scores - terms @ self.mean) / np.exp(log_spread))
+        expected = np.clip(self.basis(covariates) @ self.mean, *self.mean_bounds)
+        return np.asarray((scores - expected) / np.exp(self.log_spread_at(covariates)))
+
+    def log_spread_at(self, covariates: Floats) -> Floats:
+        """Log of the deviation (n,) that scores of such content have."""
+        return np.clip(self.basis(covariates) @ self.log_spread, *self.spread_bounds)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What `of_arrays` reads."""
         return _basis_arrays(self.basis) | {
             "mean": self.mean,
+            "mean_bounds": self.mean_bounds,
             "log_spread": self.log_spread,
-            "bounds": self.bounds,
+            "spread_bounds": self.spread_bounds,
         }
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Normaliser:
         """From the arrays that `arrays` gave."""
-        return cls(_basis_of(arrays), *(arrays[name] for name in ("mean", "log_spread", "bounds")))
+        names = ("mean", "mean_bounds", "log_spread", "spread_bounds")
+        return cls(_basis_of(arrays), *(arrays[name] for name in names))
 
 
 def fit_conditioning(features: Floats, covariates: Floats, terms: Terms) -> Conditioning:
@@ -149,14 +168,40 @@ def fit_conditioning(features: Floats, covariates: Floats, terms: Terms) -> Cond
     return Conditioning(basis, mean, scale, weights, np.where(rest > _CONSTANT, rest, 1.0))
 
 
-def fit_normaliser(scores: Floats, covariates: Floats) -> Normaliser:
-    """Fit on scores (n,) of photographs by a density that had not seen their sources; covariates (n, 33)."""
-    basis = Basis.of(covariates, Terms(SIMPLE, 2, _MEAN_PENALTY))
+def choose_normaliser(
+    scores: Floats,
+    covariates: Floats,
+    groups: npt.NDArray[Any],
+    seed: int,
+    candidates: Sequence[Terms] = NORMALISERS,
+) -> Terms:
+    """The terms under which scores (n,) of held-out groups are likeliest, taken as normal; the first among equals."""
+    totals = np.zeros(len(candidates))
+    for fitting, held_out in held_out_parts(groups, seed):
+        for number, terms in enumerate(candidates):
+            normaliser = fit_normaliser(scores[fitting], covariates[fitting], terms)
+            rests = normaliser.apply(scores[held_out], covariates[held_out])
+            totals[number] -= (normaliser.log_spread_at(covariates[held_out]) + 0.5 * np.square(rests)).sum()
+    return candidates[int(np.argmax(totals))]
+
+
+def fit_normaliser(scores: Floats, covariates: Floats, terms: Terms) -> Normaliser:
+    """Fit on scores (n,) of photographs by a density that had not seen their sources; covariates (n, 33).
+
+    Normalised scores of these photographs have deviation 1 about their mean.
+    """
+    basis = Basis.of(covariates, terms)
     known = basis(covariates)
-    mean = _ridge(known, scores, _MEAN_PENALTY)
-    rest = np.abs(scores - known @ mean)
-    log_spread = _ridge(known, np.log(rest + max(_SPREAD_FLOOR * scores.std(), 1e-12)), _SPREAD_PENALTY)
-    return Normaliser(basis, mean, log_spread, np.percentile(known @ log_spread, _SPREAD_TAILS))
+    mean = _ridge(known, scores, terms.penalty)
+    mean_bounds = np.percentile(known @ mean, _TAILS)
+    rest = scores - np.clip(known @ mean, *mean_bounds)
+    log_rest = np.log(np.abs(rest) + max(_SPREAD_FLOOR * scores.std(), 1e-12))
+    log_spread = _ridge(known, log_rest, _SPREAD_PENALTY * terms.penalty)
+    spread_bounds = np.percentile(known @ log_spread, _TAILS)
+    # The log of a deviation is not the mean of logs: what they differ by is the same everywhere.
+    scale = np.log((rest / np.exp(np.clip(known @ log_spread, *spread_bounds))).std())
+    log_spread[0] += scale
+    return Normaliser(basis, mean, mean_bounds, log_spread, spread_bounds + scale)
 
 
 def _standard(values: Floats) -> tuple[Floats, Floats]:

@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.conditioning import CANDIDATES as TERMS
-from models.conditioning import Conditioning, Normaliser, Terms, fit_conditioning, fit_normaliser
+from models.conditioning import (
+    Conditioning,
+    Normaliser,
+    Terms,
+    choose_normaliser,
+    fit_conditioning,
+    fit_normaliser,
+)
 from models.held_out import held_out_parts
 from models.mixture import CANDIDATES, Mixture, MixtureConfig, choose_mixture, fit_mixture
 
@@ -65,8 +72,8 @@ def fit_density(
 ) -> ConditionalDensity:
     """Choose and fit on photographs: features (n, d), covariates (n, 33), groups (n,).
 
-    Terms and mixture are those of the highest likelihood on held-out groups; the normaliser learns from scores of
-    held-out groups by densities that had not seen them. ValueError for fewer than two groups.
+    Terms, mixture and the normaliser's terms are those of the highest likelihood on held-out groups; the normaliser
+    learns from scores of held-out groups by densities that had not seen them. ValueError for fewer than two groups.
     """
     parts = held_out_parts(groups, seed)
     terms = choose_terms(features, covariates, groups, seed)
@@ -78,7 +85,8 @@ def fit_density(
         part = fit_conditioning(features[fitting], covariates[fitting], terms)
         mixture = fit_mixture(part.apply(features[fitting], covariates[fitting]), config)
         scores[held_out] = _distance(part, mixture, features[held_out], covariates[held_out])
-    return ConditionalDensity(conditioning, fit_mixture(rests, config), fit_normaliser(scores, covariates))
+    normaliser = fit_normaliser(scores, covariates, choose_normaliser(scores, covariates, groups, seed))
+    return ConditionalDensity(conditioning, fit_mixture(rests, config), normaliser)
 
 
 def choose_terms(

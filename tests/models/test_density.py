@@ -2,7 +2,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.conditioning import UNCONDITIONED, Conditioning, Normaliser, Terms, fit_conditioning, fit_normaliser
+from models.conditioning import (
+    UNCONDITIONED,
+    Conditioning,
+    Normaliser,
+    Terms,
+    choose_normaliser,
+    fit_conditioning,
+    fit_normaliser,
+)
 from models.density import ConditionalDensity, choose_terms, fit_density
 from models.held_out import held_out_parts
 from models.mixture import MixtureConfig
@@ -65,8 +73,7 @@ def test_scores_do_not_follow_content() -> None:
     scores = fit_density(features, content, groups, PLAIN).score(fresh, its_content)
     assert abs(np.corrcoef(scores, its_content[:, 0])[0, 1]) < 0.1
     assert scores.mean() == pytest.approx(0, abs=0.15)
-    # Not 1: what spread is left below the floor counts too, and a log's mean is not the mean's log.
-    assert 0.8 < scores.std() < 3
+    assert scores.std() == pytest.approx(1, abs=0.2)
 
 
 def test_a_stranger_of_ordinary_content_scores_high() -> None:
@@ -81,11 +88,23 @@ def test_normaliser_centres_and_scales() -> None:
     rng = np.random.default_rng(9)
     content = rng.normal(size=(4000, 33))
     scores = 5 + 2 * content[:, 0] + np.exp(0.5 * content[:, 2]) * rng.normal(size=4000)
-    normalised = fit_normaliser(scores, content).apply(scores, content)
+    normalised = fit_normaliser(scores, content, Terms(7, 2, 1.0)).apply(scores, content)
     for part in (content[:, 2] < -0.5, content[:, 2] > 0.5):
         assert normalised[part].mean() == pytest.approx(0, abs=0.15)
     narrow, wide = (normalised[part].std() for part in (content[:, 2] < -0.5, content[:, 2] > 0.5))
     assert wide / narrow < 1.4
+    assert normalised.std() == pytest.approx(1, abs=1e-6)
+
+
+def test_few_photographs_bear_few_terms() -> None:
+    rng = np.random.default_rng(11)
+    content, groups = rng.normal(size=(2000, 33)), np.arange(2000) // 10
+    square = content[:, 0] + content[:, 1] ** 2 + rng.normal(size=2000)
+    assert choose_normaliser(square, content, groups, 42).degree == 2
+    assert choose_normaliser(rng.normal(size=2000), content, groups, 42) == UNCONDITIONED
+    few = slice(0, 60)
+    linear = content[few, 0] + 0.5 * rng.normal(size=60)
+    assert choose_normaliser(linear, content[few], groups[few], 42).degree == 1
 
 
 def test_storage_is_exact() -> None:
