@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from warehouse.home import Home
-from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset, set_training
+from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset, add_detector, set_training
 from warehouse.simulator import simulate_benchmark, simulate_corpus
 
 # Few steps: that the network learns is another test's business.
@@ -37,14 +37,35 @@ def sdaie() -> Sdaie:
     return call
 
 
+PLUG_IN = """
+import numpy as np
+
+
+class Brightness:
+    name, version = "brightness", "1"
+
+    def score(self, images):
+        return np.array([image.pixels.mean() for image in images])
+"""
+
+
 def registered(path: Path) -> Home:
-    """A home with a simulated corpus and benchmark registered and a budget of seconds; nothing run yet."""
+    """A home with simulated photographs, a benchmark, a set that also trains, and a detector of others.
+
+    The budget is seconds; nothing has run yet.
+    """
     home = Home(path)
     simulate_corpus(home.simulated / "corpus", photographs=120, groups=10, seed=0)
     simulate_benchmark(home.simulated / "benchmark", per_generator=4, seed=1)
     add_corpus(home, "simulated", Corpus(source=str(home.simulated / "corpus")))
+    simulate_benchmark(home.simulated / "halved", per_generator=8, seed=2)
     add_dataset(home, "simulated", Dataset(source=str(home.simulated / "benchmark")))
+    add_dataset(home, "halved", Dataset(source=str(home.simulated / "halved"), use=["train", "evaluate"]))
     set_training(home, steps=STEPS, crops=1)
+    with home.registry.open("a") as registry:
+        registry.write(f"\n[binary]\nsteps = {STEPS}\n")
+    (home.path / "brightness.py").write_text(PLUG_IN)
+    add_detector(home, "brightness", class_="brightness:Brightness")
     return home
 
 

@@ -62,20 +62,58 @@ def test_the_exif_of_a_simulated_photograph_is_read(finished: Home) -> None:
     assert len(Store(finished.tables).read("exif_issues")) > 0
 
 
-def test_all_four_detectors_stand_side_by_side_on_both_tracks(finished: Home) -> None:
+FEATURES = ["complexity", "one_class", "one_class_published", "one_class_untrained"]
+PIXELS = ["binary", "brightness", "jpeg_history"]
+GRID = ["blur_1", "jpeg_75", "jpeg_95", "none", "resize_0.5", "resize_0.5+jpeg_75"]
+SETS = ["halved", "simulated"]
+
+
+def test_every_detector_judges_every_image_under_every_condition(finished: Home) -> None:
+    store = Store(finished.tables)
+    scores = store.read("benchmark_scores")
+    images = store.read("benchmark_images").group_by("dataset").len().sort("dataset").rows()
+    by_condition = scores.group_by("dataset", "detector", "track", "perturbation").len()
+    found = {tuple(row[:4]): row[4] for row in by_condition.iter_rows()}
+    expected = {
+        (dataset, detector, track, perturbation): count
+        for dataset, count in images
+        for detector in FEATURES + PIXELS
+        for track, grid in (("as_shipped", ["none"]), ("format_matched", GRID))
+        for perturbation in grid
+    } | {(dataset, "format_rule", "as_shipped", "none"): count for dataset, count in images}
+    assert found == expected
+    reasons = scores.filter(pl.col("score").is_null()).group_by("detector", "reason").len().rows()
+    trained = len(store.read("binary_images").filter(pl.col("part") == "train"))
+    assert trained > 0
+    assert reasons == [("binary", "trained_on", 7 * trained)]
+    assert scores.filter(pl.col("detector").is_in(FEATURES + PIXELS))["p_value"].null_count() == 7 * trained
+
+
+def test_metrics_stand_for_every_detector_and_seen_generators_are_marked(finished: Home) -> None:
     metrics = Store(finished.tables).read("benchmark_metrics")
-    both = metrics.filter(pl.col("generator") == "all").select("detector", "track").sort("detector", "track").rows()
-    names = ["complexity", "one_class", "one_class_published", "one_class_untrained"]
-    assert both == [(name, track) for name in names for track in ("as_shipped", "format_matched")]
-    assert metrics["auroc"].is_between(0, 1).all()
-    images = Store(finished.tables).read("benchmark_images")
-    scores = Store(finished.tables).read("benchmark_scores")
-    assert len(scores) == len(images) * len(both)
-    assert scores["score"].null_count() == 0
+    everything = metrics.filter(pl.col("generator") == "all", pl.col("perturbation") == "none")
+    assert len(everything) == len(SETS) * (2 * len(FEATURES + PIXELS) + 1)
+    # The generators of both sets have the same names, so the binary detector has seen them all.
+    assert metrics.filter(pl.col("seen"))["detector"].unique().to_list() == ["binary"]
+    assert everything.filter(pl.col("detector") == "binary")["auroc"].null_count() == 4
+    rest = metrics.filter(pl.col("detector") != "binary")
+    assert rest["auroc"].is_between(0, 1).all()
+    assert rest["auroc"].null_count() == 0
+
+
+def test_pairs_extremes_and_hashes_are_there(finished: Home) -> None:
+    store = Store(finished.tables)
+    extremes = store.read("benchmark_extremes")
+    assert set(extremes["side"]) == {"most", "least"}
+    assert extremes["picture"].null_count() == 0
+    pairs = store.read("benchmark_comparisons").filter(pl.col("generator") == "all")
+    assert pairs.filter(pl.col("detector") == "one_class")["other"].n_unique() == len(FEATURES) + 1 + 1
+    assert store.read("near_duplicates").is_empty()
+    assert len(store.read("perceptual_hashes", ["photos"])) > 100
 
 
 def test_the_catalogue_and_the_report_are_published(finished: Home) -> None:
-    assert len(query(finished, "leaderboard").rows) == 8
+    assert len(query(finished, "leaderboard").rows) == len(SETS) * (2 * len(FEATURES + PIXELS) + 1)
     page = finished.report.read_text(encoding="utf-8")
     assert "one_class_untrained" in page
     assert str(finished.path) not in page
