@@ -107,7 +107,7 @@ def test_pairs_extremes_and_hashes_are_there(finished: Home) -> None:
     assert set(extremes["side"]) == {"most", "least"}
     assert extremes["picture"].null_count() == 0
     pairs = store.read("benchmark_comparisons").filter(pl.col("generator") == "all")
-    assert pairs.filter(pl.col("detector") == "one_class")["other"].n_unique() == len(FEATURES) + 1 + 1
+    assert pairs.filter(pl.col("detector") == "one_class")["other"].n_unique() == len(FEATURES + PIXELS)
     assert store.read("near_duplicates").is_empty()
     assert len(store.read("perceptual_hashes", ["photos"])) > 100
 
@@ -238,5 +238,5 @@ def test_partitions_are_those_registered(finished: Home) -> None:
     assert partition_keys(finished, "corpora") == ["simulated"]
     generators = partition_keys(finished, "benchmark")
     assert "simulated.real" in generators
-    assert Store(finished.tables).partitions("benchmark_scores") == sorted(generators)
+    assert Store(finished.tables).partitions("benchmark_scores") == sorted([*generators, "format_rule", "table_scores"])
     assert WHOLE not in generators

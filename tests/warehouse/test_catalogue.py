@@ -1,7 +1,10 @@
 """The catalogue: what it holds, that it can be moved and swapped, and that a query can only read."""
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +182,20 @@ def test_any_duckdb_program_reads_the_views_from_the_home(home: Home, monkeypatc
     monkeypatch.chdir(home.path)
     with duckdb.connect("catalogue.duckdb", read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM exif_raw").fetchall() == [(60,)]
+
+
+def test_the_command_line_of_an_older_duckdb_answers(home: Home) -> None:
+    program = str(Path(sys.executable).with_name("duckdb"))
+    sql = "SELECT count(*) AS n FROM leaderboard UNION ALL SELECT count(*) FROM benchmark_features"
+    said = subprocess.run(
+        [program, "-readonly", "-json", home.catalogue.name, "-c", sql],
+        cwd=home.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [row["n"] > 0 for row in json.loads(said.stdout)] == [True, True]
+    assert "v1.5" in subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
 
 
 def test_a_swap_does_not_disturb_who_reads(home: Home) -> None:
