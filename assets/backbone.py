@@ -211,7 +211,7 @@ def _tag_row(identity: str, tag: str, validation: dict[str, Any]) -> dict[str, A
         "value": validation["accuracy"],
         "value_low": low,
         "value_high": high,
-        "baseline": validation["baseline"],
+        "baseline": validation.get("baseline"),
         "tie_rate": validation.get("tie_rate"),
         "within_groups": validation.get("within_group_accuracy"),
         "within_low": within_low,

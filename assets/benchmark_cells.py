@@ -87,8 +87,9 @@ class ScoredSet:
     def members(self, seen: frozenset[str]) -> dict[str, Member]:
         """Each generator with the photographs it is compared with; the small ones together; everything.
 
-        Generators that were seen (by name: the same one in another set is no stranger) have no part in `small_sets`
-        and `all`; photographs stay. Without any small generator that was not seen there is no `small_sets`.
+        Generators that were seen (by name in lower case: the same one in another set is no stranger) have no part in
+        `small_sets` and `all`; photographs stay. Without any small generator that was not seen there is no
+        `small_sets`.
         """
         if seen not in self._members:
             self._members[seen] = dict(self._list_members(seen))
@@ -98,10 +99,11 @@ class ScoredSet:
         fakes = self.images.filter(pl.col("label") == 1)
         sizes = dict(fakes.group_by("generator").len().sort("generator").iter_rows())
         for generator in sizes:
-            yield generator, Member(self._with_photographs([generator]), generator in seen)
-        strangers = ~((self.labels == 1) & np.isin(self.images["generator"].to_numpy(), sorted(seen)))
+            yield generator, Member(self._with_photographs([generator]), generator.lower() in seen)
+        names = self.images["generator"].str.to_lowercase().to_numpy()
+        strangers = ~((self.labels == 1) & np.isin(names, sorted(seen)))
         small = [generator for generator, size in sizes.items() if size < SMALL]
-        if set(small) - seen:
+        if {generator.lower() for generator in small} - seen:
             yield SMALL_SETS, Member(self._with_photographs(small) & strangers, seen=False)
         yield ALL, Member(strangers, seen=False)
 

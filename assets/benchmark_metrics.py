@@ -14,6 +14,7 @@ from assets.benchmark_cells import ALL, Condition, Floats, Mask, complexity_of, 
 from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.benchmark_scores import benchmark_scores
+from assets.binary import generator_name
 from assets.detectors import detectors
 from assets.format_rule import format_rule
 from assets.other_detectors import other_detectors
@@ -63,11 +64,11 @@ def benchmark_metrics(context: Context) -> Product:
 
 
 def _seen(context: Context) -> dict[str, frozenset[str]]:
-    """Names of the generators that each detector was trained on."""
+    """Names of the generators that each detector was trained on, in lower case."""
     table = context.store.read("detectors", columns=["detector", "seen"]).drop_nulls().unique()
     named: dict[str, set[str]] = {}
     for detector, seen in table.iter_rows():
-        named.setdefault(detector, set()).update(entry.partition(".")[2] for entry in seen.split("+"))
+        named.setdefault(detector, set()).update(generator_name(entry) for entry in seen.split("+"))
     return {detector: frozenset(generators) for detector, generators in named.items()}
 
 

@@ -55,10 +55,11 @@ class _Plan:
     @property
     def generator(self) -> str | None:
         """The generator that it is not to see, in whatever set, in lower case."""
-        return None if self.left_out is None else _generator(self.left_out)
+        return None if self.left_out is None else generator_name(self.left_out)
 
 
-def _generator(key: str) -> str:
+def generator_name(key: str) -> str:
+    """The generator of a partition `SET.GENERATOR`, in lower case: it is the same one in another set."""
     return key.partition(".")[2].lower()
 
 
@@ -74,14 +75,15 @@ def _plans(context: Context) -> list[_Plan]:
     )
     if context.registry.binary.mode != LEAVE_ONE_OUT:
         return [_Plan(BINARY, None, tuple(keys))]
-    if len({_generator(key) for key in keys}) < 2:
+    if len({generator_name(key) for key in keys}) < 2:
         raise UserError(
             f"one generator cannot be left out of {len(keys)}: register sets of more generators with the use 'train', "
             'or set mode = "all_generators" in [binary]'
         )
     names = detector_names(keys)
     return [
-        _Plan(names[key], key, tuple(other for other in keys if _generator(other) != _generator(key))) for key in keys
+        _Plan(names[key], key, tuple(other for other in keys if generator_name(other) != generator_name(key)))
+        for key in keys
     ]
 
 

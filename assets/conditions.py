@@ -7,6 +7,7 @@ features and for the detectors of pixels.
 from assets.benchmark_images import set_and_generator
 from assets.stage import Context
 
+EVALUATE = "evaluate"
 Conditions = tuple[tuple[str, tuple[str, ...]], ...]
 """Tracks, each with its perturbations."""
 
@@ -20,10 +21,20 @@ def reference_conditions() -> Conditions:
 
 
 def set_conditions(context: Context) -> Conditions:
-    """What the images of the partition's set are put through: its tracks, and on each the perturbations of the grid."""
+    """What the images of the partition's set are put through: its tracks, and on each the perturbations of the grid.
+
+    Nothing where the set is there to train the binary detector alone.
+    """
     from models.perturbations import conditions
     from models.tracks import tracks_of
 
     registry = context.registry
-    wild = registry.datasets[set_and_generator(context)[0]].wild
-    return tuple((track, conditions(registry.evaluation.grid, track)) for track in tracks_of(wild))
+    dataset = registry.datasets[set_and_generator(context)[0]]
+    if EVALUATE not in dataset.use:
+        return ()
+    return tuple((track, conditions(registry.evaluation.grid, track)) for track in tracks_of(dataset.wild))
+
+
+def evaluated_sets(context: Context) -> list[str]:
+    """The registered sets that detectors are measured on."""
+    return [name for name, dataset in context.registry.datasets.items() if EVALUATE in dataset.use]

@@ -12,6 +12,7 @@ import polars as pl
 
 from assets.benchmark_images import benchmark_images, set_and_generator, set_source
 from assets.binary_images import binary_images
+from assets.conditions import evaluated_sets
 from assets.corpus import photos
 from assets.exif import corpus_folders
 from assets.stage import Context, Product, stage
@@ -91,15 +92,11 @@ def hash_pictures(
     return rows, []
 
 
-def _evaluated(context: Context) -> list[str]:
-    return [name for name, dataset in context.registry.datasets.items() if "evaluate" in dataset.use]
-
-
 @stage(
     group="benchmark",
     tables=["near_duplicates"],
     upstream=[photos, benchmark_images, binary_images, photo_hashes, benchmark_hashes],
-    settings=_evaluated,
+    settings=evaluated_sets,
 )
 def near_duplicates(context: Context) -> Product:
     """Benchmark images that look like a photograph of a corpus, or like one that trains the binary detector."""
@@ -113,7 +110,7 @@ def near_duplicates(context: Context) -> Product:
     trained = context.store.read("binary_images", columns=["image_id", "part"]).filter(pl.col("part") == TRAIN)
     judged = (
         context.store.read("benchmark_images", partitions, ["image_id", "dataset", "uri", "generator"])
-        .filter(pl.col("dataset").is_in(_evaluated(context)))
+        .filter(pl.col("dataset").is_in(evaluated_sets(context)))
         .join(trained, on="image_id", how="anti")
         .join(_hashes(context, partitions), on=["image_id", "dataset"])
     )

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from assets.benchmark_images import benchmark_images
+from assets.conditions import evaluated_sets
 from assets.other_detectors import format_rule_identity
 from assets.pixel_detectors import FORMAT_RULE
 from assets.pixel_scores import NO_SCORE
@@ -23,7 +24,7 @@ _FACTS = ("image_id", "format", "width", "height", "size_bytes", "jpeg_quality",
     group="benchmark",
     tables=["benchmark_scores"],
     upstream=[benchmark_images],
-    settings=lambda context: {name: dataset.wild for name, dataset in context.registry.datasets.items()},
+    settings=lambda context: {name: context.registry.datasets[name].wild for name in evaluated_sets(context)},
     kinds=["parquet", "scikitlearn"],
     table_partition=FORMAT_RULE,
 )
@@ -31,6 +32,7 @@ def format_rule(context: Context) -> Product:
     """What trees say of each image that see file type, size and JPEG quality alone and learned on the other parts."""
     images = (
         context.store.read("benchmark_images", context.benchmark_partitions())
+        .filter(pl.col("dataset").is_in(evaluated_sets(context)))
         .unique(["dataset", "image_id"], keep="first", maintain_order=True)
         .sort("dataset", "image_id")
     )

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from assets.benchmark_images import benchmark_images, set_and_generator, set_source
-from assets.binary import BINARY, binary_networks
+from assets.binary import BINARY, binary_networks, generator_name
 from assets.binary_images import binary_images
 from assets.conditions import Conditions, reference_conditions, set_conditions
 from assets.corpus import photos, splits
@@ -116,12 +116,16 @@ def _scored(
 
 
 def _trained_on(context: Context, detectors: Sequence[PixelDetector]) -> dict[str, tuple[str, ...]]:
-    """By content, the binary detectors that were trained on it: all but the one that was not to see its generator."""
+    """By content, the binary detectors that were trained on it: all but those that were not to see its generator.
+
+    A generator is known by its name, in whichever set it is, as in training.
+    """
     images = context.store.read("binary_images").filter(pl.col("part") == "train")
     binary = [detector for detector in detectors if detector.family == BINARY]
+    left_out = {each.name: generator_name(each.left_out) if each.left_out else None for each in binary}
     return {
-        image_id: tuple(each.name for each in binary if each.left_out != f"{dataset}.{generator}")
-        for image_id, dataset, generator in images.select("image_id", "dataset", "generator").iter_rows()
+        image_id: tuple(name for name, generator in left_out.items() if generator != made_by.lower())
+        for image_id, made_by in images.select("image_id", "generator").iter_rows()
     }
 
 

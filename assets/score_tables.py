@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from assets.benchmark_images import benchmark_images
+from assets.conditions import evaluated_sets
 from assets.pixel_scores import NO_SCORE
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError, digest
@@ -68,7 +69,7 @@ def score_tables(context: Context) -> list[ScoreTable]:
 
 
 def _settings(context: Context) -> object:
-    wild = {name: dataset.wild for name, dataset in context.registry.datasets.items()}
+    wild = {name: context.registry.datasets[name].wild for name in evaluated_sets(context)}
     return [wild, [[table.name, table.sha256] for table in score_tables(context)]]
 
 
@@ -83,6 +84,7 @@ def table_scores(context: Context) -> Product:
     """What registered tables of scores say of the images of all sets; an image that one leaves out has no score."""
     images = (
         context.store.read("benchmark_images", context.benchmark_partitions())
+        .filter(pl.col("dataset").is_in(evaluated_sets(context)))
         .unique(["dataset", "image_id"], keep="first", maintain_order=True)
         .sort("dataset", "image_id")
     )

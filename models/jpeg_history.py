@@ -1,7 +1,7 @@
 """How much an image says of JPEG compression before the last one: a detector that knows nothing but that.
 
 What belongs here: the evidence and its one number. What does not: the last compression, which the file's header or the
-track tells (`file_facts`, `tracks`). Sources of the ideas: Fan and de Queiroz 2003 (blocking artefacts give the grid
+track tells (`detector`, `tracks`). Sources of the ideas: Fan and de Queiroz 2003 (blocking artefacts give the grid
 away), Bianchi and Piva 2012 (periodic DCT coefficients, on the grid of the last compression and on shifted ones).
 """
 

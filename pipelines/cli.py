@@ -162,8 +162,10 @@ def query(home: Home, query: str | None, form: str) -> None:
     from warehouse.catalogue import ready_queries
 
     if query is None:
-        for name, description in ready_queries().items():
-            click.echo(f"{name:16}  {description}")
+        ready = ready_queries()
+        width = max(map(len, ready))
+        for name, description in ready.items():
+            click.echo(f"{name:{width}}  {description}")
         return
     result = ask(home, query)
     click.echo(print_rows(result.columns, result.rows, form), nl=False)

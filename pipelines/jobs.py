@@ -19,7 +19,12 @@ def _job(name: str, description: str, groups: set[str], partitioned: str | None)
 JOBS = [
     _job("crawl", "Find the photographs of a corpus (choose its partition).", {"corpus"}, "corpora"),
     _job("ingest", "Photographs, folds and EXIF of all crawled corpora.", {"corpus", "exif"}, None),
-    _job("train", "Crops, targets, the backbone, and the detectors on its features.", {"training", "detection"}, None),
+    _job(
+        "train",
+        "Crops, targets, backbone, binary detector, and the detectors on features and pixels.",
+        {"training", "detection"},
+        None,
+    ),
     _job("score", "Score a generator of a benchmark set (choose its partition).", {"benchmark"}, "benchmark"),
     _job("publish", "Metrics, catalogue and report.", {"benchmark", "publication"}, None),
 ]

@@ -470,7 +470,8 @@ _BENCHMARK = (
     ),
     Table(
         "near_duplicates",
-        "Benchmark images that look like a photograph that was learned from, without having its bytes: a warning.",
+        "Benchmark images that look like a picture that was learned from (a photograph, or an image that trains the "
+        "binary detector), without having its bytes: a warning.",
         ("dataset", "image_id", "photo_id"),
         (
             DATASET,

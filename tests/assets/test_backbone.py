@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from assets.backbone import backbone, untrained_backbone
+from assets.backbone import _tag_row, backbone, untrained_backbone
 from assets.features import backbone_files
 from assets.imports import import_backbone, list_backbones, use_backbone
 from assets.stage import Context
 from models.published import PublishedBackbone
+from models.validation import classification
 from models.weights import load_backbone
 from tests.models.published_files import write_published
 from warehouse.home import Home, UserError
@@ -51,3 +53,10 @@ def test_an_imported_backbone_that_is_gone_is_named(home: Home) -> None:
     home.registry.write_text("[training]\nbackbone = '0123456789abcdef'\n")
     with pytest.raises(UserError, match="backbone 0123456789abcdef is not in"):
         untrained_backbone.materialise(Context(home))
+
+
+def test_a_tag_that_no_photograph_can_be_judged_by_has_a_row_of_nulls() -> None:
+    """As where no held-out camera occurs in training."""
+    nothing = classification(np.empty(0, np.int64), np.empty(0, np.int64), [])
+    rows = frame("pretext_metrics", [_tag_row("b", "model", dict(nothing))])
+    assert rows.select("labelled", "value", "baseline", "value_low").row(0) == (0, None, None, None)

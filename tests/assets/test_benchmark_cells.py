@@ -60,6 +60,12 @@ def test_a_photograph_of_several_sources_serves_each() -> None:
     assert found == {"gan": (2, SMALL), "sd": (3, SMALL), ALL: (3, 2 * SMALL)}
 
 
+def test_a_generator_is_seen_however_it_is_spelled() -> None:
+    found = scored({"a": 4}, {"BigGAN": (3, None), "other": (SMALL, None)}).members(frozenset({"biggan"}))
+    assert [name for name, member in found.items() if member.seen] == ["BigGAN"]
+    assert "small_sets" not in found
+
+
 def test_seen_generators_are_shown_and_pooled_nowhere_while_their_photographs_stay() -> None:
     table = scored({"a": 4, "b": 6}, {"one": (3, "a"), "two": (5, "b"), "large": (SMALL, "a")})
     found = table.members(frozenset({"one", "large"}))

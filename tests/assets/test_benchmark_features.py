@@ -131,3 +131,11 @@ def test_a_wild_set_has_a_track_of_its_own(home: Home) -> None:
     run(home)
     tracks = Context(home).store.read("benchmark_features")["track"].unique().sort().to_list()
     assert tracks == ["format_matched", "in_the_wild"]
+
+
+def test_a_set_that_only_trains_is_not_described(home: Home, passes: Counter[tuple[str, str]]) -> None:
+    home.registry.write_text(home.registry.read_text().replace('["evaluate"]', '["train"]'))
+    run(home)
+    assert not passes
+    assert Context(home).store.read("benchmark_features").is_empty()
+    assert len(Context(home).store.read("benchmark_images")) == 3

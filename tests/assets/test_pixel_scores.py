@@ -326,6 +326,16 @@ def test_a_binary_detector_does_not_judge_what_it_was_trained_on(
     assert (row["family"], row["seen"], row["detector_version"]) == ("binary", "set.sd", "n2")
     assert (row["threshold"], row["threshold_from"], row["backbone"]) == (0.0, "detector", "b")
 
+    # The same generator in another set: who was not to see the one has not seen the other.
+    small.write("binary_images", [common | {"dataset": "elsewhere", "generator": "GAN"} | parts[0]])
+    small.run(benchmark_pixel_scores, FAKE)
+    rows = table(small, "pixel_scores", FAKE).filter(track="as_shipped", image_id=trained)
+    assert dict(rows.filter(pl.col("detector").str.starts_with("binary")).select("detector", "reason").iter_rows()) == {
+        "binary": "trained_on",
+        "binary_not_gan": None,
+        "binary_not_sd": "trained_on",
+    }
+
     # Once it is no longer trained on, it is judged; what was judged is not asked for once it is.
     small.write("binary_images", [common | {"image_id": kept, "part": "train"}])
     small.run(benchmark_pixel_scores, FAKE)

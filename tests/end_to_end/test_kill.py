@@ -23,7 +23,8 @@ KILLS = 12
 def test_killed_runs_end_in_the_tables_of_an_undisturbed_one(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
     home = Home(tmp_path / "home")
     shutil.copytree(finished.simulated, home.simulated)
-    shutil.copy(finished.registry, home.registry)
+    for path in (finished.registry, finished.path / "brightness.py"):
+        shutil.copy(path, home.path)
     program = [str(Path(sys.executable).with_name("sdaie")), "--home", str(home.path), "run"]
     moments = random.Random(0)
     killed = 0
