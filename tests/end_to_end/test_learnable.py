@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.end_to_end.conftest import Sdaie
 from warehouse.home import Home
 from warehouse.registry import Corpus, add_corpus, set_training
 from warehouse.simulator import simulate_corpus
 from warehouse.store import Store
+
+pytestmark = pytest.mark.slow  # a training of minutes
 
 
 def test_at_least_three_tags_are_ranked_on_unseen_cameras(tmp_path: Path, sdaie: Sdaie) -> None:
