@@ -43,6 +43,8 @@ class BenchmarkImage:
 class Detector(Protocol):
     """What is measured. It is made without arguments, once a process, and must give the same scores every time.
 
+    In the benchmark it is asked for one image at a time, so that no score can depend on what stands beside it.
+
     `version` moves when scores do; scores are kept by it. A class may also have `threshold`: scores above it say
     "generated" and count as its own verdict. Without it, calibration photographs set the threshold.
     """

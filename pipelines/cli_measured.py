@@ -6,6 +6,7 @@ registered to `warehouse/registry.py`.
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -41,12 +42,17 @@ def benchmark_add(home: Home, name: str, source: str, use: Sequence[str], wild: 
     <generator>/**/{0_real,1_fake} (AIGCDetectBenchmark) or <generator>/**/{train,val}/{nature,ai} (GenImage, of which
     `val` is taken where there is one).
     """
+    from pipelines.instance import open_instance
     from warehouse.benchmark_sets import read_set
     from warehouse.registry import Dataset, add_dataset, resolve
 
     found = read_set(resolve(Home(Path.cwd()), source))
     uses = list(dict.fromkeys(use)) or ["evaluate"]
     add_dataset(home, name, Dataset.model_validate({"source": source, "use": uses, "wild": wild}))
+    # Opening makes the partitions, so that a UI that is running shows them at once. Another set that cannot be listed
+    # now is no matter of this one.
+    with suppress(UserError), open_instance(home):
+        pass
     generated = Counter(image.generator for image in found.images if image.label)
     which = f" ({', '.join(f'{generator} {count}' for generator, count in sorted(generated.items()))})"
     will = {"evaluate": "scores them", "train": "trains the binary detector on them"}

@@ -1,6 +1,7 @@
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner
 
@@ -70,6 +71,13 @@ def test_a_set_is_registered_with_its_uses_and_what_it_holds(tmp_path: Path) -> 
     ]
     touch("two/progan/0_real/1.png")
     assert "1 photographs, 0 images of 0 generators; `sdaie run` scores them" in said("benchmark", "add", "two", "two")
+    with dg.DagsterInstance.from_config(str(Home(tmp_path / "variable").dagster)) as instance:
+        assert sorted(instance.get_dynamic_partitions("benchmark")) == [
+            "mine.ADM",
+            "mine.glide",
+            "mine.real",
+            "two.real",
+        ]
     datasets = read_registry(Home(tmp_path / "variable")).datasets
     assert (datasets["mine"].use, datasets["mine"].wild) == (["train", "evaluate"], True)
     assert (datasets["two"].use, datasets["two"].wild) == (["evaluate"], False)
@@ -85,6 +93,8 @@ def test_the_list_shows_the_other_sets_where_one_is_gone(capsys: pytest.CaptureF
     said("benchmark", "add", "gone", "gone")
     said("benchmark", "add", "here", "set")
     Path("gone").rename("elsewhere")
+    touch("third/a/1_fake/1.png")
+    assert "1 images of 1 generators" in said("benchmark", "add", "third", "third")
     assert mistake(capsys, "benchmark", "list") == (1, f"sdaie: gone: {Path.cwd() / 'gone'}: no such file or folder\n")
 
 
