@@ -1,8 +1,10 @@
-"""Under what images are judged: tracks, and on each the perturbations of the grid.
+"""Which sets are judged, and under what: tracks, and on each the perturbations of the grid.
 
-What tracks and perturbations do belongs to `models/`; which of them a set goes through is decided here, once for the
-features and for the detectors of pixels.
+What tracks and perturbations do belongs to `models/`; which of them a set goes through is decided here, once for all
+kinds of detectors.
 """
+
+import polars as pl
 
 from assets.benchmark_images import set_and_generator
 from assets.stage import Context
@@ -38,3 +40,13 @@ def set_conditions(context: Context) -> Conditions:
 def evaluated_sets(context: Context) -> list[str]:
     """The registered sets that detectors are measured on."""
     return [name for name, dataset in context.registry.datasets.items() if EVALUATE in dataset.use]
+
+
+def evaluated_images(context: Context) -> pl.DataFrame:
+    """Rows of `benchmark_images` of these sets, each content once in a set, whatever number of generators it serves."""
+    return (
+        context.store.read("benchmark_images", context.benchmark_partitions())
+        .filter(pl.col("dataset").is_in(evaluated_sets(context)))
+        .unique(["dataset", "image_id"], keep="first", maintain_order=True)
+        .sort("dataset", "image_id")
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from assets.benchmark_images import benchmark_images
-from assets.conditions import evaluated_sets
+from assets.conditions import evaluated_images, evaluated_sets
 from assets.other_detectors import format_rule_identity
 from assets.pixel_detectors import FORMAT_RULE
 from assets.pixel_scores import NO_SCORE
@@ -30,12 +30,7 @@ _FACTS = ("image_id", "format", "width", "height", "size_bytes", "jpeg_quality",
 )
 def format_rule(context: Context) -> Product:
     """What trees say of each image that see file type, size and JPEG quality alone and learned on the other parts."""
-    images = (
-        context.store.read("benchmark_images", context.benchmark_partitions())
-        .filter(pl.col("dataset").is_in(evaluated_sets(context)))
-        .unique(["dataset", "image_id"], keep="first", maintain_order=True)
-        .sort("dataset", "image_id")
-    )
+    images = evaluated_images(context)
     rows: Rows = []
     for (dataset,), part in images.group_by(["dataset"], maintain_order=True):
         context.say(f"files of {dataset}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from assets.benchmark_images import benchmark_images
-from assets.conditions import evaluated_sets
+from assets.conditions import evaluated_images, evaluated_sets
 from assets.pixel_scores import NO_SCORE
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError, digest
@@ -82,12 +82,7 @@ def _settings(context: Context) -> object:
 )
 def table_scores(context: Context) -> Product:
     """What registered tables of scores say of the images of all sets; an image that one leaves out has no score."""
-    images = (
-        context.store.read("benchmark_images", context.benchmark_partitions())
-        .filter(pl.col("dataset").is_in(evaluated_sets(context)))
-        .unique(["dataset", "image_id"], keep="first", maintain_order=True)
-        .sort("dataset", "image_id")
-    )
+    images = evaluated_images(context)
     folders = {
         name: source_folder(resolve(context.home, dataset.source))
         for name, dataset in context.registry.datasets.items()
