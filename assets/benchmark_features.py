@@ -38,9 +38,9 @@ def benchmark_features(context: Context) -> Product:
     conditions = [(track, name) for track, names in set_conditions(context) for name in names]
     wanted = [Condition(identity, *condition) for condition in conditions for identity in files]
     work = cut_shards("benchmark_features", pictures, lambda p: p[0], lambda p: p[0], [context.version, wanted])
-    earlier = earlier_shards(context.store, "benchmark_features", context.partition, "image_id", context.version)
-    if context.force:
-        earlier = EarlierShards("benchmark_features", "image_id")
+    earlier = earlier_shards(
+        context.store, "benchmark_features", context.partition, "image_id", context.version, context.force
+    )
     rows, refused = run_shards(
         context.store,
         context.single_process,

@@ -157,3 +157,13 @@ def splits(context: Context) -> Product:
         rows.append({"group": group, "fold": fold, "photos": -negative})
     numbers = {f"photographs_fold_{fold}": sum(n for (_, f), n in sizes.items() if f == fold) for fold in range(FOLDS)}
     return Product({"splits": frame("splits", rows)}, {"new_groups": len(new), **numbers})
+
+
+def reference_photographs(context: Context) -> pl.DataFrame:
+    """Photographs that say what photographs look like: photo_id, corpus, uri, group and fold."""
+    return (
+        context.store.read("photos", columns=["photo_id", "corpus", "uri", "group", "use"])
+        .filter(pl.col("use").str.contains("reference"))
+        .join(context.store.read("splits", columns=["group", "fold"]), on="group")
+        .select("photo_id", "corpus", "uri", "group", "fold")
+    )

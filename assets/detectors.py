@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from assets.backbone import backbone, untrained_backbone
-from assets.corpus import photos, splits
+from assets.corpus import photos, reference_photographs, splits
 from assets.exif import corpus_folders, exif, simulated_ids
 from assets.features import Condition, Picture, backbone_files, describe_pictures
 from assets.stage import Context, Product, stage
@@ -56,12 +56,7 @@ DETECTORS: Mapping[str, Recipe] = {
 def reference_features(context: Context) -> Product:
     """Features of every reference photograph on every track by the trained and the untrained backbone."""
     folders = corpus_folders(context)
-    reference = (
-        context.store.read("photos", columns=["photo_id", "corpus", "uri", "group", "use"])
-        .filter(pl.col("use").str.contains("reference"))
-        .join(context.store.read("splits", columns=["group", "fold"]), on="group")
-        .select("photo_id", "corpus", "uri", "group", "fold")
-    )
+    reference = reference_photographs(context)
     if reference.is_empty():
         raise UserError(
             "no reference photographs: register a corpus with `sdaie corpus add NAME SOURCE --use reference`"

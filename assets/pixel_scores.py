@@ -16,7 +16,7 @@ from assets.benchmark_images import benchmark_images, set_and_generator, set_sou
 from assets.binary import BINARY, binary_networks, generator_name
 from assets.binary_images import binary_images
 from assets.conditions import Conditions, reference_conditions, set_conditions
-from assets.corpus import photos, splits
+from assets.corpus import photos, reference_photographs, splits
 from assets.exif import corpus_folders
 from assets.pixel_detectors import PixelDetector, class_detectors, pixel_detectors, said
 from assets.stage import Context, Product, stage
@@ -56,12 +56,7 @@ def _versions(context: Context) -> list[list[str]]:
 def reference_pixel_scores(context: Context) -> Product:
     """Scores of the reference photographs of folds 3 and 4 by every detector of pixels, for calibration."""
     folders = corpus_folders(context)
-    chosen = (
-        context.store.read("photos", columns=["photo_id", "corpus", "uri", "group", "use"])
-        .filter(pl.col("use").str.contains("reference"))
-        .join(context.store.read("splits", columns=["group", "fold"]), on="group")
-        .filter(pl.col("fold").is_in(UNSEEN_FOLDS))
-    )
+    chosen = reference_photographs(context).filter(pl.col("fold").is_in(UNSEEN_FOLDS))
     pictures = [(i, folders[corpus], corpus, uri) for i, corpus, uri, *_ in chosen.iter_rows()]
     return _scored(context, REFERENCE, reference_conditions(), pictures)
 
@@ -91,7 +86,7 @@ def _scored(
     items: list[Item] = [(*picture, trained_on.get(picture[0], ())) for picture in pictures]
     settings = [conditions, [[detector.name, detector.version] for detector in detectors]]
     work = cut_shards(TABLE, items, lambda item: item[0], lambda item: [item[0], item[2], item[4]], settings)
-    earlier = earlier_shards(context.store, TABLE, partition, "image_id", context.version)
+    earlier = earlier_shards(context.store, TABLE, partition, "image_id", context.version, context.force)
     # torch uses every core from within one process, and so may the code of others.
     ours_alone = all((detector.place or "").startswith("models.") for detector in detectors)
     rows, refused = run_shards(
@@ -104,7 +99,7 @@ def _scored(
             context.home.path,
             detectors,
             conditions,
-            EarlierShards(TABLE, "image_id") if context.force else earlier,
+            earlier,
         ),
         partition=partition,
         progress=context.progress(f"scores of {partition}"),

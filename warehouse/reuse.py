@@ -52,11 +52,16 @@ class EarlierShards:
         return pl.concat([empty, *found]).unique(list(dict.fromkeys(once)), keep="first", maintain_order=True)
 
 
-def earlier_shards(store: Store, table: str, partition: str, content: str, made_by: object) -> EarlierShards:
-    """What this and earlier runs finished of a partition under this stamp, whether a manifest names it or not."""
+def earlier_shards(
+    store: Store, table: str, partition: str, content: str, made_by: object, anew: bool = False
+) -> EarlierShards:
+    """What this and earlier runs finished of a partition under this stamp, whether a manifest names it or not.
+
+    Nothing where all is to be made `anew`.
+    """
     stamp = f"{digest(made_by)}-"
     files = []
-    for path in store.finished(table, partition):
+    for path in () if anew else store.finished(table, partition):
         metadata = pq.read_metadata(path)
         if metadata.num_rows and shard_inputs(metadata).startswith(stamp):
             files.append((path, *_range(metadata, content)))
