@@ -10,13 +10,14 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
-from assets.benchmark_images import benchmark_images
+from assets.benchmark_images import benchmark_images, folder_of
 from assets.benchmark_scores import benchmark_scores
 from assets.detectors import champion
 from assets.stage import Context, Product, stage
+from warehouse.places import RefusedError
 from warehouse.registry import resolve
 from warehouse.shards import Quarantined, Rows, frame, quarantine_frame
-from warehouse.sources import RefusedError, read_bytes, source_folder
+from warehouse.source_folder import read_bytes
 
 PLACES = 8
 _SIDE = 120
@@ -33,7 +34,7 @@ def benchmark_extremes(context: Context) -> Product:
     rows: Rows = []
     refused: list[Quarantined] = []
     for (dataset, *_), judged in _judged(context).group_by(["dataset", "label"], maintain_order=True):
-        folder = source_folder(resolve(context.home, context.registry.datasets[str(dataset)].source))
+        folder = folder_of(resolve(context.home, context.registry.datasets[str(dataset)].source))
         # Equal scores stand in the order of their content. With fewer than 16 images the two ends overlap.
         ordered = judged.sort("score", "image_id")
         chosen = {"most": ordered.head(PLACES), "least": ordered.tail(PLACES).reverse()}

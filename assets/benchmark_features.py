@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from assets.backbone import backbone, untrained_backbone
-from assets.benchmark_images import benchmark_images, set_and_generator, set_source
+from assets.benchmark_images import benchmark_images, set_and_generator, set_folder
 from assets.conditions import set_conditions
-from assets.features import Condition, Picture, backbone_files, describe_pictures
+from assets.features import Condition, backbone_files, describe_pictures
 from assets.stage import Context, Product, stage
+from warehouse.places import Place, Source
 from warehouse.reuse import EarlierShards, earlier_shards, stamped
 from warehouse.shards import Quarantined, Rows, cut_shards, quarantine_partition, run_shards
-from warehouse.sources import source_folder
+from warehouse.source_folder import FolderSource
 
 
 @stage(
@@ -31,13 +32,12 @@ def benchmark_features(context: Context) -> Product:
     What is known of an image is not computed again: a new image costs one image, a wider grid what it adds.
     """
     dataset, _ = set_and_generator(context)
-    folder = source_folder(set_source(context))
     images = context.store.read("benchmark_images", [context.partition], ["image_id", "uri"])
-    pictures: list[Picture] = [(image_id, folder, dataset, uri) for image_id, uri in images.iter_rows()]
+    pictures = [Place(image_id, dataset, uri) for image_id, uri in images.iter_rows()]
     files = backbone_files(context)
     conditions = [(track, name) for track, names in set_conditions(context) for name in names]
     wanted = [Condition(identity, *condition) for condition in conditions for identity in files]
-    work = cut_shards("benchmark_features", pictures, lambda p: p[0], lambda p: p[0], [context.version, wanted])
+    work = cut_shards("benchmark_features", pictures, lambda p: p.sha256, lambda p: p.sha256, [context.version, wanted])
     earlier = earlier_shards(
         context.store, "benchmark_features", context.partition, "image_id", context.version, context.force
     )
@@ -46,7 +46,7 @@ def benchmark_features(context: Context) -> Product:
         context.single_process,
         "benchmark_features",
         stamped(work, context.version),
-        partial(describe_images, dataset, earlier, files, wanted),
+        partial(describe_images, dataset, FolderSource(set_folder(context)), earlier, files, wanted),
         partition=context.partition,
         progress=context.progress(f"features of {context.partition}"),
         again=context.force,
@@ -61,13 +61,14 @@ def benchmark_features(context: Context) -> Product:
 
 def describe_images(
     dataset: str,
+    source: Source,
     earlier: EarlierShards,
     files: dict[str, Path],
     wanted: list[Condition],
-    pictures: tuple[Picture, ...],
+    pictures: tuple[Place, ...],
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `benchmark_features` for some images of a set, and those that cannot be decoded; known rows are kept."""
-    known = earlier.rows({picture[0] for picture in pictures}, {"backbone": files.keys()})
+    known = earlier.rows({picture.sha256 for picture in pictures}, {"backbone": files.keys()})
     asked = set(wanted)
     taken = {
         (row["image_id"], condition): row
@@ -75,8 +76,9 @@ def describe_images(
         if (condition := Condition(row["backbone"], row["track"], row["perturbation"])) in asked
     }
     missing = {
-        picture[0]: [condition for condition in wanted if (picture[0], condition) not in taken] for picture in pictures
+        picture.sha256: [condition for condition in wanted if (picture.sha256, condition) not in taken]
+        for picture in pictures
     }
-    described, refused = describe_pictures(files, pictures, missing)
+    described, refused = describe_pictures(files, {dataset: source}, pictures, missing)
     rows = [{"dataset": dataset, "image_id": row.pop("sha256"), **row} for row in described]
     return [*taken.values(), *rows], refused

@@ -10,9 +10,11 @@ from assets.corpus import printable
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import Listing, list_images
 from warehouse.exif_rules import SIMULATOR
+from warehouse.file_facts import look
+from warehouse.places import RefusedError
 from warehouse.registry import resolve
 from warehouse.shards import Quarantined, frame, quarantine_frame, quarantine_partition
-from warehouse.sources import RefusedError, look, read_bytes, source_folder
+from warehouse.source_folder import read_bytes
 
 
 def set_and_generator(context: Context) -> tuple[str, str]:
@@ -26,13 +28,23 @@ def set_source(context: Context) -> Path:
     return resolve(context.home, context.registry.datasets[set_and_generator(context)[0]].source)
 
 
+def folder_of(source: Path) -> Path:
+    """The folder that uris of a set resolve against."""
+    return source if source.is_dir() else source.parent
+
+
+def set_folder(context: Context) -> Path:
+    """The folder of the partition's set."""
+    return folder_of(set_source(context))
+
+
 def _listings(context: Context) -> list[Listing]:
     generator = set_and_generator(context)[1]
     return [listing for listing in list_images(set_source(context)) if listing.generator == generator]
 
 
 def _images_settings(context: Context) -> object:
-    folder = source_folder(set_source(context))
+    folder = set_folder(context)
     return [[*vars(listing).values(), *_stat(folder / listing.uri)] for listing in _listings(context)]
 
 
@@ -54,7 +66,7 @@ def _stat(path: Path) -> tuple[int | None, int | None]:
 def benchmark_images(context: Context) -> Product:
     """The images of one generator of a benchmark set by content, or its photographs (generator `real`)."""
     dataset, _ = set_and_generator(context)
-    folder = source_folder(set_source(context))
+    folder = set_folder(context)
     found: dict[str, dict[str, Any]] = {}
     refused: list[Quarantined] = []
     listings = _listings(context)

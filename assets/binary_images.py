@@ -11,13 +11,16 @@ from pathlib import Path
 
 import polars as pl
 
+from assets.benchmark_images import folder_of
 from assets.corpus import printable
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import Listing, list_images
+from warehouse.file_facts import look
 from warehouse.home import digest
+from warehouse.places import RefusedError
 from warehouse.registry import resolve
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, quarantine_frame, run_shards
-from warehouse.sources import RefusedError, look, read_bytes, source_folder
+from warehouse.source_folder import read_bytes
 
 TRAIN, EVALUATE = "train", "evaluate"
 """Parts of the images."""
@@ -48,7 +51,7 @@ def training_sets(context: Context) -> dict[str, Path]:
 def _listing_digest(context: Context) -> object:
     return digest(
         [
-            [name, printable(listing.uri), listing.label, listing.generator, *_stat(source_folder(source), listing)]
+            [name, printable(listing.uri), listing.label, listing.generator, *_stat(folder_of(source), listing)]
             for name, source in training_sets(context).items()
             for listing in list_images(source)
         ]
@@ -67,7 +70,7 @@ def _stat(folder: Path, listing: Listing) -> tuple[int | None, int | None]:
 def binary_images(context: Context) -> Product:
     """The images of all sets with the use `train` by content; one bit of the content says train or evaluate."""
     unread = [
-        _Unread(name, source_folder(source), listings)
+        _Unread(name, folder_of(source), listings)
         for name, source in training_sets(context).items()
         for listings in _pieces(list_images(source))
     ]
@@ -158,7 +161,7 @@ def binary_crops(context: Context) -> Product:
     seed = context.registry.binary.seed
     images = context.store.read("binary_images").filter(pl.col("part") == TRAIN)
     places = images.select("image_id", "dataset", "uri").rows()
-    folders = {name: source_folder(source) for name, source in training_sets(context).items()}
+    folders = {name: folder_of(source) for name, source in training_sets(context).items()}
     rows, refused = run_shards(
         context.store,
         context.compute,

@@ -14,7 +14,8 @@ from assets.corpus import files, photos, splits
 from assets.crops import crops
 from assets.detectors import champion, detectors, reference_features
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
-from assets.exif import exif, exif_raw
+from assets.exif import exif
+from assets.exif_raw import exif_raw
 from assets.format_rule import format_rule
 from assets.other_detectors import other_detectors
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores

@@ -6,27 +6,26 @@ What a source is belongs to `warehouse/sources.py`; EXIF and pixels to the stage
 import hashlib
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from assets.stage import Context, Product, stage
+from warehouse.file_facts import looking
 from warehouse.home import digest
-from warehouse.registry import Corpus, resolve
+from warehouse.places import Listed, Place, RefusedError, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, quarantine_partition, run_shards
-from warehouse.sources import Listed, RefusedError, list_source, look, read_bytes, source_folder
+from warehouse.sources import corpus_source
 
 FOLDS = 5
 
 
-def _corpus(context: Context) -> Corpus:
-    return context.registry.corpora[context.partition]
+def _source(context: Context) -> Source:
+    return corpus_source(context.home, context.partition, context.registry.corpora[context.partition])
 
 
 def _listing(context: Context) -> list[Listed]:
-    corpus = _corpus(context)
-    return list_source(resolve(context.home, corpus.source), corpus=context.partition, group=corpus.group)
+    return _source(context).listing()
 
 
 def _made_from(listed: Listed) -> list[Any]:
@@ -46,15 +45,14 @@ def _files_settings(context: Context) -> object:
 )
 def files(context: Context) -> Product:
     """Crawl a registered corpus: identity, format and size of each file; what is no photograph is quarantined."""
-    corpus, name = _corpus(context), context.partition
-    folder = source_folder(resolve(context.home, corpus.source))
+    name = context.partition
     listing = _listing(context)
     rows, refused = run_shards(
         context.store,
         context.compute,
         "files",
         cut_shards("files", listing, lambda item: _uri_hash(item.uri), _made_from, [context.version, name]),
-        partial(crawl_files, folder, name),
+        partial(crawl_files, _source(context), name),
         partition=name,
         progress=context.progress(f"crawl {name}"),
         again=context.force,
@@ -67,28 +65,32 @@ def files(context: Context) -> Product:
     )
 
 
-def crawl_files(folder: Path, corpus: str, items: tuple[Listed, ...]) -> tuple[Rows, list[Quarantined]]:
+def crawl_files(source: Source, corpus: str, items: tuple[Listed, ...]) -> tuple[Rows, list[Quarantined]]:
     """Rows of `files` for some files of a corpus, and those of them that are no photographs."""
     rows: Rows = []
     refused: list[Quarantined] = []
-    for item in items:
-        row: dict[str, Any] = dict.fromkeys(("photo_id", "format", "width", "height"))
-        row |= {
-            "corpus": corpus,
-            "uri": printable(item.uri),
-            "modified_ns": item.modified_ns,
-            "group": printable(item.group),
-        }
-        try:
-            if row["uri"] != item.uri:
-                raise RefusedError("name_not_utf8", "the file's name is not valid UTF-8")
-            facts = look(read_bytes(folder, item.uri))
-            row |= {"state": "photo", "photo_id": facts.sha256, "format": facts.format, "size_bytes": facts.size}
-            row |= {"width": facts.width, "height": facts.height}
-        except RefusedError as error:
-            row |= {"state": "quarantined", "size_bytes": item.size}
-            refused.append(Quarantined(corpus, row["uri"], error.reason, error.detail))
-        rows.append(row)
+    with looking() as look:
+        for item in items:
+            row: dict[str, Any] = dict.fromkeys(("photo_id", "format", "width", "height", "source"))
+            row |= {
+                "corpus": corpus,
+                "uri": printable(item.uri),
+                "revision": 0,
+                "etag": item.etag,
+                "span": item.span,
+                "modified_ns": item.modified_ns,
+                "group": printable(item.group),
+            }
+            try:
+                if row["uri"] != item.uri:
+                    raise RefusedError("name_not_utf8", "the file's name is not valid UTF-8")
+                facts = look(source.read(item.uri, item.span))
+                row |= {"state": "photo", "photo_id": facts.sha256, "format": facts.format, "size_bytes": facts.size}
+                row |= {"width": facts.width, "height": facts.height}
+            except RefusedError as error:
+                row |= {"state": "quarantined", "size_bytes": item.size}
+                refused.append(Quarantined(corpus, row["uri"], error.reason, error.detail))
+            rows.append(row)
     return rows, refused
 
 
@@ -124,7 +126,7 @@ def photos(context: Context) -> Product:
         .sort("photo_id", "order", "uri")
         .group_by("photo_id", maintain_order=True)
         .agg(
-            pl.exclude("use", "order", "state", "modified_ns").first(),
+            pl.exclude("use", "order", "state", "revision", "etag", "source").first(),
             pl.col("use").str.split("+").explode(empty_as_null=True, keep_nulls=True).unique().sort().str.join("+"),
             places=pl.len().cast(pl.Int32),
         )
@@ -159,11 +161,18 @@ def splits(context: Context) -> Product:
     return Product({"splits": frame("splits", rows)}, {"new_groups": len(new), **numbers})
 
 
+def photo_places(photographs: pl.DataFrame) -> list[Place]:
+    """Where photographs lie, from rows of `photos`."""
+    return [
+        Place(*row)
+        for row in photographs.select("photo_id", "corpus", "uri", "span", "size_bytes", "modified_ns").iter_rows()
+    ]
+
+
 def reference_photographs(context: Context) -> pl.DataFrame:
-    """Photographs that say what photographs look like: photo_id, corpus, uri, group and fold."""
+    """Photographs that say what photographs look like: rows of `photos` with their fold."""
     return (
-        context.store.read("photos", columns=["photo_id", "corpus", "uri", "group", "use"])
+        context.store.read("photos")
         .filter(pl.col("use").str.contains("reference"))
         .join(context.store.read("splits", columns=["group", "fold"]), on="group")
-        .select("photo_id", "corpus", "uri", "group", "fold")
     )

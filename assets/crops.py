@@ -4,15 +4,14 @@ Where crops are cut belongs to `models/cutting.py`, how they are streamed to `mo
 """
 
 from functools import partial
-from pathlib import Path
 
 import polars as pl
 
-from assets.corpus import photos
-from assets.exif import Place, corpus_folders
+from assets.corpus import photo_places, photos
 from assets.stage import Context, Product, stage
+from warehouse.places import Place, RefusedError, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import RefusedError, read_bytes
+from warehouse.sources import corpus_sources, read_place
 
 
 @stage(
@@ -25,15 +24,14 @@ from warehouse.sources import RefusedError, read_bytes
 def crops(context: Context) -> Product:
     """Cut crops of 256 x 256 stored pixels from every training photograph; what cannot be cut is quarantined."""
     training = context.registry.training
-    table = context.store.read("photos", columns=["photo_id", "corpus", "uri", "use"])
-    places: list[Place] = table.filter(pl.col("use").str.contains("train")).drop("use").rows()
+    places = photo_places(context.store.read("photos").filter(pl.col("use").str.contains("train")))
     settings = [context.version, training.crops, training.seed]
     rows, refused = run_shards(
         context.store,
         context.compute,
         "crops",
-        cut_shards("crops", places, lambda place: place[0], lambda place: place[0], settings),
-        partial(cut_photographs, corpus_folders(context), training.crops, training.seed),
+        cut_shards("crops", places, lambda place: place.sha256, lambda place: place.sha256, settings),
+        partial(cut_photographs, corpus_sources(context.home, context.registry), training.crops, training.seed),
         progress=context.progress("cut crops"),
         again=context.force,
     )
@@ -45,7 +43,7 @@ def crops(context: Context) -> Product:
 
 
 def cut_photographs(
-    folders: dict[str, Path], count: int, seed: int, places: tuple[Place, ...]
+    sources: dict[str, Source], count: int, seed: int, places: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `crops` for some photographs, and those whose pixels cannot be had or are too few."""
     from models.cutting import SIDE, cut_crops
@@ -53,9 +51,10 @@ def cut_photographs(
 
     rows: Rows = []
     refused: list[Quarantined] = []
-    for photo_id, corpus, uri in places:
+    for place in places:
+        photo_id, corpus, uri = place[:3]
         try:
-            image = decode_rgb(read_bytes(folders[corpus], uri))
+            image = decode_rgb(read_place(sources, place))
         except ImageError as error:
             refused.append(Quarantined(corpus, uri, error.code, str(error), photo_id))
             continue

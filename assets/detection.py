@@ -19,8 +19,10 @@ from models.one_class import COMPLEXITY, OneClassDetector
 from models.tracks import AS_SHIPPED
 from models.weights import load_backbone
 from warehouse.exif_rules import SIMULATOR
+from warehouse.file_facts import look
 from warehouse.home import Home, UserError
-from warehouse.sources import RefusedError, look, read_bytes
+from warehouse.places import RefusedError
+from warehouse.source_folder import read_bytes
 
 PHOTOGRAPH, GENERATED, CANNOT_TELL = "photograph", "generated", "cannot_tell"
 ONLY_SIMULATED = (

@@ -15,12 +15,14 @@ import numpy.typing as npt
 import polars as pl
 
 from assets.backbone import backbone, untrained_backbone
-from assets.corpus import photos, reference_photographs, splits
-from assets.exif import corpus_folders, exif, simulated_ids
-from assets.features import Condition, Picture, backbone_files, describe_pictures
+from assets.corpus import photo_places, photos, reference_photographs, splits
+from assets.exif import exif, simulated_ids
+from assets.features import Condition, backbone_files, describe_pictures
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError, canonical_json, write_text
+from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
+from warehouse.sources import corpus_sources
 from warehouse.store import WHOLE
 
 if TYPE_CHECKING:
@@ -55,20 +57,26 @@ DETECTORS: Mapping[str, Recipe] = {
 )
 def reference_features(context: Context) -> Product:
     """Features of every reference photograph on every track by the trained and the untrained backbone."""
-    folders = corpus_folders(context)
     reference = reference_photographs(context)
     if reference.is_empty():
         raise UserError(
             "no reference photographs: register a corpus with `sdaie corpus add NAME SOURCE --use reference`"
         )
-    items = list(reference.iter_rows())
+    groups = list(reference.select("group", "fold").iter_rows())
+    items = list(zip(photo_places(reference), groups, strict=True))
     files = backbone_files(context)
     rows, refused = run_shards(
         context.store,
         context.single_process,
         "reference_features",
-        cut_shards("reference_features", items, lambda item: item[0], list, [context.version, *files]),
-        partial(describe_photographs, files, folders),
+        cut_shards(
+            "reference_features",
+            items,
+            lambda item: item[0].sha256,
+            lambda item: [*item[0][:3], *item[1]],
+            [context.version, *files],
+        ),
+        partial(describe_photographs, files, corpus_sources(context.home, context.registry)),
         progress=context.progress("features of the reference"),
         again=context.force,
     )
@@ -78,28 +86,29 @@ def reference_features(context: Context) -> Product:
 
 
 def describe_photographs(
-    files: dict[str, Path], folders: dict[str, Path], items: tuple[tuple[str, str, str, str, int], ...]
+    files: dict[str, Path], sources: dict[str, Source], items: tuple[tuple[Place, tuple[str, int]], ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `reference_features` for some photographs, and those that cannot be judged on any track."""
-    known = {photo_id: (corpus, uri, group, fold) for photo_id, corpus, uri, group, fold in items}
-    pictures: list[Picture] = [(item[0], folders[item[1]], item[1], item[2]) for item in items]
+    known = {place.sha256: (place, *group) for place, group in items}
     from models.perturbations import NONE
     from models.tracks import TRACKS
 
     wanted = [Condition(identity, track, NONE) for track in TRACKS for identity in files]
-    described, refused = describe_pictures(files, pictures, dict.fromkeys(known, wanted))
+    described, refused = describe_pictures(files, sources, [place for place, _ in items], dict.fromkeys(known, wanted))
     rows: Rows = []
     reasons: dict[str, str] = {}
     for row in described:
         photo_id, reason, _ = row.pop("sha256"), row.pop("reason"), row.pop("perturbation")
-        corpus, _, group, fold = known[photo_id]
+        place, group, fold = known[photo_id]
         if reason is None:
-            rows.append({"photo_id": photo_id, "corpus": corpus, "group": group, "fold": fold, **row})
+            rows.append({"photo_id": photo_id, "corpus": place.source, "group": group, "fold": fold, **row})
         else:
             reasons[photo_id] = reason
     for photo_id in sorted(set(reasons) - {row["photo_id"] for row in rows}):
-        corpus, uri, *_ = known[photo_id]
-        refused.append(Quarantined(corpus, uri, reasons[photo_id], "cannot be judged on any track", photo_id))
+        place = known[photo_id][0]
+        refused.append(
+            Quarantined(place.source, place.uri, reasons[photo_id], "cannot be judged on any track", photo_id)
+        )
     return rows, refused
 
 

@@ -4,25 +4,23 @@ How a picture is hashed belongs to `models/perceptual.py`. Pictures with the ver
 an error, which `benchmark_scores.py` raises.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import polars as pl
 
-from assets.benchmark_images import benchmark_images, set_and_generator, set_source
+from assets.benchmark_images import benchmark_images, set_and_generator, set_folder
 from assets.binary_images import binary_images
 from assets.conditions import evaluated_sets
-from assets.corpus import photos
-from assets.exif import corpus_folders
+from assets.corpus import photo_places, photos
 from assets.stage import Context, Product, stage
+from warehouse.places import Place, RefusedError, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, quarantine_partition, run_shards
-from warehouse.sources import RefusedError, read_bytes, source_folder
+from warehouse.source_folder import FolderSource
+from warehouse.sources import corpus_sources, read_place
 
 PHOTOS = "photos"
 TRAIN = "train"
-Picture = tuple[str, str, str]
-"""Content, where it comes from (a corpus or a benchmark set), and its path there."""
 
 
 @stage(
@@ -34,8 +32,8 @@ Picture = tuple[str, str, str]
 )
 def photo_hashes(context: Context) -> Product:
     """Perceptual hash of every photograph; what cannot be decoded, or is too plain to be told apart, has none."""
-    pictures: list[Picture] = context.store.read("photos", columns=["photo_id", "corpus", "uri"]).rows()
-    return _hashed(context, pictures, corpus_folders(context), PHOTOS, PHOTOS)
+    pictures = photo_places(context.store.read("photos"))
+    return _hashed(context, pictures, corpus_sources(context.home, context.registry), PHOTOS, PHOTOS)
 
 
 @stage(
@@ -49,19 +47,21 @@ def benchmark_hashes(context: Context) -> Product:
     """Perceptual hash of every image of a benchmark set; what cannot be decoded, or is too plain, has none."""
     dataset, _ = set_and_generator(context)
     images = context.store.read("benchmark_images", [context.partition], ["image_id", "dataset", "uri"])
-    folders = {dataset: source_folder(set_source(context))}
-    return _hashed(context, images.rows(), folders, context.partition, dataset)
+    pictures = [Place(*row) for row in images.iter_rows()]
+    return _hashed(context, pictures, {dataset: FolderSource(set_folder(context))}, context.partition, dataset)
 
 
 def _hashed(
-    context: Context, pictures: Sequence[Picture], folders: dict[str, Path], partition: str, dataset: str
+    context: Context, pictures: Sequence[Place], sources: Mapping[str, Source], partition: str, dataset: str
 ) -> Product:
     rows, refused = run_shards(
         context.store,
         context.compute,
         "perceptual_hashes",
-        cut_shards("perceptual_hashes", pictures, lambda p: p[0], lambda p: p[::2], [context.version, dataset]),
-        partial(hash_pictures, folders, dataset),
+        cut_shards(
+            "perceptual_hashes", pictures, lambda p: p.sha256, lambda p: [p.sha256, p.uri], [context.version, dataset]
+        ),
+        partial(hash_pictures, sources, dataset),
         partition=partition,
         progress=context.progress(f"perceptual hashes of {partition}"),
         again=context.force,
@@ -75,20 +75,20 @@ def _hashed(
 
 
 def hash_pictures(
-    folders: dict[str, Path], dataset: str, pictures: tuple[Picture, ...]
+    sources: Mapping[str, Source], dataset: str, pictures: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `perceptual_hashes` for some pictures. Nothing is quarantined: stages that need the pixels do that."""
     from models.images import ImageError
     from models.perceptual import perceptual_hash
 
     rows: Rows = []
-    for content, folder, uri in pictures:
+    for place in pictures:
         try:
-            found = perceptual_hash(read_bytes(folders[folder], uri))
+            found = perceptual_hash(read_place(sources, place))
         except (ImageError, RefusedError):
             continue
         if found is not None:
-            rows.append({"content": content, "dataset": dataset, "uri": uri, "hash": found})
+            rows.append({"content": place.sha256, "dataset": dataset, "uri": place.uri, "hash": found})
     return rows, []
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assets.backbone import TRAINED, UNTRAINED, WEIGHTS
 from assets.stage import Context
+from warehouse.places import Place, RefusedError, Source
 from warehouse.shards import Quarantined, Rows
-from warehouse.sources import RefusedError, read_bytes
+from warehouse.sources import read_place
 
 if TYPE_CHECKING:
     from models.backbone import Backbone
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 # Decoded pictures held at once: camera files of 24 megapixels take 72 MB each.
 PICTURES_AT_ONCE = 16
-
-Picture = tuple[str, Path, str, str]
-"""Content (SHA-256), folder, source as named in the quarantine, uri below the folder."""
 
 
 class Condition(NamedTuple):
@@ -41,7 +39,8 @@ def backbone_files(context: Context) -> dict[str, Path]:
 
 def describe_pictures(
     backbones: Mapping[str, Path],
-    pictures: Sequence[Picture],
+    sources: Mapping[str, Source],
+    pictures: Sequence[Place],
     wanted: Mapping[str, Sequence[Condition]],
 ) -> tuple[Rows, list[Quarantined]]:
     """Features of pictures under the conditions wanted of each content, and the pictures whose pixels cannot be had.
@@ -53,18 +52,18 @@ def describe_pictures(
     from models.weights import load_backbone
 
     networks = {identity: load_backbone(path).backbone for identity, path in backbones.items()}
-    asked = [picture for picture in pictures if wanted[picture[0]]]
+    asked = [picture for picture in pictures if wanted[picture.sha256]]
     rows: Rows = []
     refused: list[Quarantined] = []
     for start in range(0, len(asked), PICTURES_AT_ONCE):
         decoded = []
-        for sha256, folder, source, uri in asked[start : start + PICTURES_AT_ONCE]:
+        for place in asked[start : start + PICTURES_AT_ONCE]:
             try:
-                decoded.append(Given(sha256, decode_rgb(read_bytes(folder, uri))))
+                decoded.append(Given(place.sha256, decode_rgb(read_place(sources, place))))
             except ImageError as error:
-                refused.append(Quarantined(source, uri, error.code, str(error), sha256))
+                refused.append(Quarantined(place.source, place.uri, error.code, str(error), place.sha256))
             except RefusedError as error:
-                refused.append(Quarantined(source, uri, error.reason, error.detail, sha256))
+                refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
         rows += _described(networks, decoded, wanted)
     return rows, refused
 

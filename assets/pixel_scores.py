@@ -4,7 +4,7 @@ An image is read and decoded once for all of them. Which detectors there are bel
 thresholds and p-values to `other_detectors.py` and `benchmark_scores.py`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from assets.benchmark_images import benchmark_images, set_and_generator, set_source
+from assets.benchmark_images import benchmark_images, set_and_generator, set_folder
 from assets.binary import BINARY, binary_networks, generator_name
 from assets.binary_images import binary_images
 from assets.conditions import Conditions, reference_conditions, set_conditions
-from assets.corpus import photos, reference_photographs, splits
-from assets.exif import corpus_folders
+from assets.corpus import photo_places, photos, reference_photographs, splits
 from assets.pixel_detectors import PixelDetector, class_detectors, pixel_detectors, said
 from assets.stage import Context, Product, stage
+from warehouse.file_facts import look
 from warehouse.home import UserError
+from warehouse.places import Place, RefusedError, Source
 from warehouse.reuse import EarlierShards, earlier_shards, stamped
 from warehouse.shards import Quarantined, Rows, cut_shards, quarantine_partition, run_shards
-from warehouse.sources import RefusedError, look, read_bytes, source_folder
+from warehouse.source_folder import FolderSource
+from warehouse.sources import corpus_sources, read_place
 
 if TYPE_CHECKING:
     from models.detector import BenchmarkImage, Detector
@@ -33,7 +35,7 @@ REFERENCE = "reference"
 NO_SCORE, TRAINED_ON = "no_score", "trained_on"
 UNSEEN_FOLDS = (3, 4)
 
-Item = tuple[str, Path, str, str, tuple[str, ...]]
+Item = tuple[Place, tuple[str, ...]]
 """Content (SHA-256), folder, corpus or set, uri below the folder, detectors that were trained on the image."""
 Said = tuple[float | None, str | None]
 """A score, or the reason why there is none."""
@@ -55,10 +57,9 @@ def _versions(context: Context) -> list[list[str]]:
 )
 def reference_pixel_scores(context: Context) -> Product:
     """Scores of the reference photographs of folds 3 and 4 by every detector of pixels, for calibration."""
-    folders = corpus_folders(context)
     chosen = reference_photographs(context).filter(pl.col("fold").is_in(UNSEEN_FOLDS))
-    pictures = [(i, folders[corpus], corpus, uri) for i, corpus, uri, *_ in chosen.iter_rows()]
-    return _scored(context, REFERENCE, reference_conditions(), pictures)
+    sources = corpus_sources(context.home, context.registry)
+    return _scored(context, REFERENCE, reference_conditions(), sources, photo_places(chosen))
 
 
 @stage(
@@ -72,20 +73,24 @@ def reference_pixel_scores(context: Context) -> Product:
 def benchmark_pixel_scores(context: Context) -> Product:
     """Scores of every image on every track and perturbation by every detector of pixels."""
     dataset, _ = set_and_generator(context)
-    folder = source_folder(set_source(context))
     images = context.store.read("benchmark_images", [context.partition], ["image_id", "uri"])
-    pictures = [(image_id, folder, dataset, uri) for image_id, uri in images.iter_rows()]
-    return _scored(context, context.partition, set_conditions(context), pictures)
+    pictures = [Place(image_id, dataset, uri) for image_id, uri in images.iter_rows()]
+    sources = {dataset: FolderSource(set_folder(context))}
+    return _scored(context, context.partition, set_conditions(context), sources, pictures)
 
 
 def _scored(
-    context: Context, partition: str, conditions: Conditions, pictures: Sequence[tuple[str, Path, str, str]]
+    context: Context,
+    partition: str,
+    conditions: Conditions,
+    sources: Mapping[str, Source],
+    pictures: Sequence[Place],
 ) -> Product:
     detectors = tuple(pixel_detectors(context))
     trained_on = _trained_on(context, detectors)
-    items: list[Item] = [(*picture, trained_on.get(picture[0], ())) for picture in pictures]
+    items: list[Item] = [(picture, trained_on.get(picture.sha256, ())) for picture in pictures]
     settings = [conditions, [[detector.name, detector.version] for detector in detectors]]
-    work = cut_shards(TABLE, items, lambda item: item[0], lambda item: [item[0], item[2], item[4]], settings)
+    work = cut_shards(TABLE, items, _content, lambda item: [*item[0][:2], item[1]], settings)
     earlier = earlier_shards(context.store, TABLE, partition, "image_id", context.version, context.force)
     # torch uses every core from within one process, and so may the code of others.
     ours_alone = all((detector.place or "").startswith("models.") for detector in detectors)
@@ -97,6 +102,7 @@ def _scored(
         partial(
             score_pictures,
             context.home.path,
+            sources,
             detectors,
             conditions,
             earlier,
@@ -108,6 +114,10 @@ def _scored(
     quarantined = sum(shard.rows for shard in refused)
     numbers = {"images": len(items) - quarantined, "quarantined": quarantined, "detectors": len(detectors)}
     return Product({TABLE: rows}, numbers, {quarantine_partition(TABLE, partition): refused})
+
+
+def _content(item: Item) -> str:
+    return item[0].sha256
 
 
 def _trained_on(context: Context, detectors: Sequence[PixelDetector]) -> dict[str, tuple[str, ...]]:
@@ -126,6 +136,7 @@ def _trained_on(context: Context, detectors: Sequence[PixelDetector]) -> dict[st
 
 def score_pictures(
     home: Path,
+    sources: Mapping[str, Source],
     detectors: Sequence[PixelDetector],
     conditions: Conditions,
     earlier: EarlierShards,
@@ -142,7 +153,8 @@ def score_pictures(
     loaded: dict[str, Detector] = {}
     rows: Rows = []
     refused: list[Quarantined] = []
-    for image_id, folder, source, uri, trained_on in items:
+    for place, trained_on in items:
+        image_id = place.sha256
         answers: dict[Asked, Said] = {}
         for name in versions:
             for track, perturbations in conditions:
@@ -155,15 +167,15 @@ def score_pictures(
         try:
             # Small products run ten times slower on several threads beside another process; torch keeps its own.
             with threadpool_limits(limits=1, user_api="blas"):
-                answers.update(_answers(home, detectors, loaded, conditions, set(answers), folder, uri))
+                answers.update(_answers(home, sources, detectors, loaded, conditions, set(answers), place))
         except RefusedError as error:
-            refused.append(Quarantined(source, uri, error.reason, error.detail, image_id))
+            refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, image_id))
             continue
         rows += [
             {
                 "detector": name,
                 "detector_version": versions[name],
-                "dataset": source,
+                "dataset": place.source,
                 "track": track,
                 "perturbation": perturbation,
                 "image_id": image_id,
@@ -179,7 +191,7 @@ def _known(
     earlier: EarlierShards, versions: dict[str, str], items: Sequence[Item]
 ) -> dict[tuple[str, str, str, str], Said]:
     rows = earlier.rows(
-        {item[0] for item in items}, {"detector": versions.keys(), "detector_version": set(versions.values())}
+        set(map(_content, items)), {"detector": versions.keys(), "detector_version": set(versions.values())}
     )
     return {
         (row["image_id"], row["detector"], row["track"], row["perturbation"]): (row["score"], row["reason"])
@@ -191,12 +203,12 @@ def _known(
 
 def _answers(
     home: Path,
+    sources: Mapping[str, Source],
     detectors: Sequence[PixelDetector],
     loaded: "dict[str, Detector]",
     conditions: Conditions,
     answered: set[Asked],
-    folder: Path,
-    uri: str,
+    place: Place,
 ) -> Iterator[tuple[Asked, Said]]:
     """What is not answered yet of one image. Raises RefusedError where its pixels cannot be had."""
     from models.detector import BenchmarkImage, FileFacts
@@ -212,7 +224,7 @@ def _answers(
     }
     if not missing:
         return
-    data = read_bytes(folder, uri)
+    data = read_place(sources, place)
     seen = look(data)
     facts = FileFacts(
         seen.sha256, seen.format, seen.width, seen.height, seen.size, seen.jpeg_quality, seen.chroma_subsampling

@@ -16,7 +16,8 @@ from assets.binary_images import binary_images
 from assets.corpus import files, photos, splits
 from assets.detectors import CHAMPION, champion, detectors, reference_features
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
-from assets.exif import exif, exif_raw
+from assets.exif import exif
+from assets.exif_raw import exif_raw
 from assets.format_rule import format_rule
 from assets.other_detectors import other_detectors
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores

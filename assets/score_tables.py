@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from assets.benchmark_images import benchmark_images
+from assets.benchmark_images import benchmark_images, folder_of
 from assets.conditions import evaluated_images, evaluated_sets
 from assets.pixel_scores import NO_SCORE
 from assets.stage import Context, Product, stage
@@ -17,7 +17,6 @@ from warehouse.home import UserError, digest
 from warehouse.registry import resolve
 from warehouse.score_tables import GivenScore, Names, read_scores
 from warehouse.shards import Rows, frame
-from warehouse.sources import source_folder
 
 TABLE_SCORES = "table_scores"
 
@@ -84,8 +83,7 @@ def table_scores(context: Context) -> Product:
     """What registered tables of scores say of the images of all sets; an image that one leaves out has no score."""
     images = evaluated_images(context)
     folders = {
-        name: source_folder(resolve(context.home, dataset.source))
-        for name, dataset in context.registry.datasets.items()
+        name: folder_of(resolve(context.home, dataset.source)) for name, dataset in context.registry.datasets.items()
     }
     names = Names.of(images.select("dataset", "image_id", "uri").iter_rows(), folders)
     rows: Rows = []

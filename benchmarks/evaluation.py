@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from assets.benchmark_images import folder_of
 from assets.detectors import DETECTORS, load_detectors
 from assets.features import backbone_files
 from assets.stage import Context
@@ -37,7 +38,7 @@ from models.tracks import TRACKS
 from models.weights import load_backbone
 from warehouse.home import Home
 from warehouse.registry import resolve
-from warehouse.sources import read_bytes, source_folder
+from warehouse.source_folder import read_bytes
 
 Floats = npt.NDArray[np.float64]
 Scores = dict[tuple[str, str, str], Floats]
@@ -53,7 +54,7 @@ class Work:
         # Every so manieth, so that both classes and all generators are there in their proportions.
         chosen = table[:: max(1, len(table) // images)].head(images)
         sets = context.registry.datasets
-        folders = {name: source_folder(resolve(home, dataset.source)) for name, dataset in sets.items()}
+        folders = {name: folder_of(resolve(home, dataset.source)) for name, dataset in sets.items()}
         self.files = [(image_id, folders[name], uri) for name, image_id, uri, _ in chosen.iter_rows()]
         self.labels = chosen["label"].to_numpy()
         self.draws = draws

@@ -47,11 +47,11 @@ def corpus() -> None:
 @click.pass_obj
 def corpus_add(home: Home, name: str, source: str, group: str | None, use: Sequence[str]) -> None:
     """Register the folder or table SOURCE (CSV or Parquet with a column file, uri or url) as corpus NAME."""
-    from warehouse.registry import Corpus, add_corpus, resolve
-    from warehouse.sources import list_source
+    from warehouse.registry import Corpus, add_corpus
+    from warehouse.sources import corpus_source
 
     entry = Corpus.model_validate({"source": source, "group": group, "use": list(use) or ["train", "reference"]})
-    listed = list_source(resolve(Home(Path.cwd()), source), corpus=name, group=group)
+    listed = corpus_source(Home(Path.cwd()), name, entry).listing()
     add_corpus(home, name, entry)
     say(f"corpus {name}: {len(listed)} files in {len({item.group for item in listed})} groups; `sdaie run` reads them")
 

@@ -122,7 +122,7 @@ def detector() -> None:
 def detector_add(home: Home, name: str, class_: str | None, scores: str | None) -> None:
     """Register the detector NAME: a class that scores images, or a table of its scores."""
     from warehouse.registry import add_detector, resolve
-    from warehouse.sources import read_table
+    from warehouse.source_table import read_table
 
     if (class_ is None) == (scores is None):
         raise click.UsageError("name either --class MODULE:CLASS or --scores FILE")

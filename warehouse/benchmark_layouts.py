@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from warehouse.home import UserError
-from warehouse.sources import file_column, read_table
+from warehouse.source_table import file_column, read_table
 
 REAL = "real"
 TABLE, JSON_LIST, AIGC, GENIMAGE = "table", "JSON list", "AIGCDetectBenchmark", "GenImage"

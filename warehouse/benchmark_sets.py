@@ -10,7 +10,7 @@ from pathlib import Path
 
 from warehouse.benchmark_layouts import REAL, BenchmarkSet, Listing, folder_set, json_set, table_set
 from warehouse.home import UserError
-from warehouse.sources import walk_folders
+from warehouse.source_folder import walk_folders
 
 __all__ = ["REAL", "BenchmarkSet", "Listing", "generators", "list_images", "read_set"]
 

@@ -82,6 +82,7 @@ BACKBONE = Column("backbone", STRING, "identity of the backbone: digest of confi
 DETECTOR = Column("detector", STRING, "name of the detector")
 DETECTOR_ID = Column("detector_id", STRING, "identity of the fitted detector: digest of its contents")
 FOLD = Column("fold", INT8, "fold of the group: 0-2 train and fit, 3 validates, 4 calibrates")
+SPAN = Column("span", STRING, "offset+size in bytes within its tar shard; null where a file is a picture")
 GROUP = Column("group", STRING, "what is held out together (a photographer, a repository)")
 
 TAG_LOSS = "loss of "
@@ -115,25 +116,35 @@ CATEGORICAL_COLUMNS = (
 
 _FILE_FACTS = (
     Column("format", STRING, "file format by its first bytes, as Pillow names it"),
-    Column("width", INT32, "stored width", "px"),
-    Column("height", INT32, "stored height", "px"),
+    Column("width", INT32, "stored width; null where only the metadata can be read", "px"),
+    Column("height", INT32, "stored height; null where only the metadata can be read", "px"),
     Column("size_bytes", INT64, "size of the file", "bytes"),
 )
 
 _CORPUS = (
     Table(
         "files",
-        "One row for each file of a registered corpus: where it is, and which photograph it holds.",
-        ("corpus", "uri"),
+        "Each file of a registered corpus: where it is, and which photograph it holds, or held before it changed.",
+        ("corpus", "uri", "revision"),
         (
             Column("corpus", STRING, "name of the corpus, as registered"),
-            Column("uri", STRING, "path below the corpus folder or the table's folder"),
-            Column("modified_ns", INT64, "time of last change, since 1970", "ns"),
+            Column("uri", STRING, "path below the corpus, or address; of a picture in a tar shard its path in there"),
+            Column("revision", INT32, "0 for the first content seen at this place, 1 for the next, and so on"),
+            Column("modified_ns", INT64, "time of last change, since 1970; null where the source does not tell", "ns"),
+            Column("etag", STRING, "what a server tells contents apart by; null where the source has none"),
+            SPAN,
             GROUP,
-            Column("state", STRING, "photo, or quarantined (then the quarantine table says why)"),
+            Column(
+                "state",
+                STRING,
+                "photo; quarantined (then the quarantine table says why); replaced (another content is there now); "
+                "vanished (nothing is there any more)",
+            ),
             PHOTO_ID,
             *_FILE_FACTS,
+            Column("source", STRING, "JSON object of what the source says beside it, as source_NAME; null if none"),
         ),
+        version=2,
     ),
     Table(
         "photos",
@@ -143,11 +154,14 @@ _CORPUS = (
             PHOTO_ID,
             Column("corpus", STRING, "first corpus, in the order of registration, that holds it"),
             Column("uri", STRING, "its first place there"),
+            SPAN,
+            Column("modified_ns", INT64, "time of last change of that file, since 1970; null where not known", "ns"),
             GROUP,
             Column("use", STRING, "uses of all corpora that hold it, joined by +"),
             Column("places", INT32, "number of files with these bytes"),
             *_FILE_FACTS,
         ),
+        version=2,
     ),
     Table(
         "splits",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warehouse.home import UserError
-from warehouse.sources import file_column, read_table
+from warehouse.source_table import file_column, read_table
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 

@@ -10,7 +10,7 @@ from assets.corpus import FOLDS, crawl_files, files, photos, splits
 from assets.stage import Context
 from warehouse.home import Home
 from warehouse.registry import Corpus, add_corpus
-from warehouse.sources import list_source
+from warehouse.source_folder import FolderSource
 
 RNG = np.random.default_rng(0)
 
@@ -75,8 +75,8 @@ def test_the_same_bytes_are_one_photograph_of_the_corpus_registered_first(tmp_pa
 def test_a_name_that_is_no_utf8_is_quarantined_and_counted(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(picture())
     (tmp_path / "good.png").write_bytes(picture())
-    listed = list_source(tmp_path, corpus="c")
-    rows, refused = crawl_files(tmp_path, "c", tuple(listed))
+    listed = FolderSource(tmp_path, "c").listing()
+    rows, refused = crawl_files(FolderSource(tmp_path), "c", tuple(listed))
     assert sorted((row["uri"], row["state"]) for row in rows) == [
         ("caf\\udce9.png", "quarantined"),
         ("good.png", "photo"),

@@ -11,10 +11,10 @@ from assets.checks import near_duplicates_seen
 from assets.corpus import files, photos
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.stage import Context
+from warehouse.file_facts import look
 from warehouse.home import Home
 from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset
 from warehouse.shards import frame
-from warehouse.sources import look
 
 RNG = np.random.default_rng(0)
 

@@ -33,7 +33,7 @@ def write_corpus(store: Store, simulated: bool) -> None:
     files, photos, exif, raw, issues, quarantine = [], [], [], [], [], []
     for number in range(60):
         uri, identity, group = f"g{number % 10}/{number}.jpg", sha(f"photo {number}"), f"g{number % 10}"
-        files.append({"corpus": "photos", "uri": uri, "group": group, "state": "photo", "photo_id": identity})
+        files.append({"uri": uri, "revision": 0, "group": group, "state": "photo", "photo_id": identity})
         photos.append(
             {"photo_id": identity, "corpus": "photos", "uri": uri, "group": group, "use": "train", "places": 1}
         )
@@ -44,7 +44,7 @@ def write_corpus(store: Store, simulated: bool) -> None:
             issues.append({"photo_id": identity, "tag": "ExifIFD:FNumber", "reason": "zero", "raw_value": "0"})
     for number, reason in enumerate(["not_an_image", "not_an_image", "too_large"]):
         uri = HOSTILE if number == 0 else f"broken/{number}.jpg"
-        files.append({"corpus": "photos", "uri": uri, "group": "broken", "state": "quarantined"})
+        files.append({"uri": uri, "revision": 0, "group": "broken", "state": "quarantined"})
         quarantine.append(
             {
                 "stage": "files",
@@ -54,7 +54,8 @@ def write_corpus(store: Store, simulated: bool) -> None:
                 "detail": "no image by its first bytes",
             }
         )
-    store.write("files", rows_of("files", files), partition="photos")
+    rows = [{"corpus": "photos", **row} for row in files]
+    store.write("files", rows_of("files", rows), partition="photos")
     store.write("photos", rows_of("photos", photos))
     splits = [{"group": f"g{g}", "fold": g % 5, "photos": 6} for g in range(10)]
     store.write("splits", rows_of("splits", splits))

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from warehouse.benchmark_sets import Listing, generators, list_images, read_set
+from warehouse.file_facts import look
 from warehouse.home import UserError
-from warehouse.sources import look, read_bytes
+from warehouse.source_folder import read_bytes
 
 # The 17 sets of docs/method.md, section 6, as their archives unpack: the generator's folder, and those down to the
 # folders of the labels.

@@ -8,7 +8,7 @@ import pytest
 from warehouse import benchmark_sets
 from warehouse.benchmark_sets import Listing, generators, list_images, read_set
 from warehouse.home import UserError
-from warehouse.sources import walk_folders
+from warehouse.source_folder import walk_folders
 
 
 def touch(root: Path, *names: str) -> None:

@@ -7,8 +7,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from warehouse.file_facts import look
 from warehouse.home import UserError
-from warehouse.sources import Listed, RefusedError, list_source, look, read_bytes
+from warehouse.places import Listed, RefusedError
+from warehouse.source_folder import read_bytes
+from warehouse.sources import open_source
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (40, 30), software: str | None = None) -> bytes:
@@ -35,7 +38,7 @@ def refusal(folder: Path, uri: str) -> str:
 
 def test_a_folder_is_walked_and_its_first_folders_are_groups(tmp_path: Path) -> None:
     write(tmp_path, "b/deep/2.jpg", "a/1.jpg", "alone.jpg")
-    listed = list_source(tmp_path, corpus="mine")
+    listed = open_source(tmp_path, corpus="mine").listing()
     assert [(item.uri, item.group) for item in listed] == [
         ("a/1.jpg", "mine/a"),
         ("alone.jpg", "mine/alone.jpg"),
@@ -48,7 +51,11 @@ def test_a_linked_folder_is_not_followed_and_a_link_out_is_refused(tmp_path: Pat
     write(tmp_path, "inside/1.jpg", "outside/2.jpg")
     (tmp_path / "inside" / "folder").symlink_to(tmp_path / "outside")
     (tmp_path / "inside" / "file.jpg").symlink_to(tmp_path / "outside" / "2.jpg")
-    assert [item.uri for item in list_source(tmp_path / "inside", corpus="mine")] == ["1.jpg", "file.jpg", "folder"]
+    assert [item.uri for item in open_source(tmp_path / "inside", corpus="mine").listing()] == [
+        "1.jpg",
+        "file.jpg",
+        "folder",
+    ]
     assert refusal(tmp_path / "inside", "file.jpg") == "outside_source"
     assert refusal(tmp_path / "inside", "folder") == "not_a_regular_file"
 
@@ -59,7 +66,7 @@ def test_a_table_names_files_beside_it_and_their_groups(tmp_path: Path, suffix: 
     table = pl.DataFrame({"file": ["x/1.jpg", "x/none.jpg", "x/1.jpg"], "who": ["Ann", "Bob", "Ann"]})
     path = tmp_path / f"table.{suffix}"
     table.write_csv(path) if suffix == "csv" else table.write_parquet(path)
-    there, missing = list_source(path, corpus="mine", group="who")
+    there, missing = open_source(path, corpus="mine", group="who").listing()
     assert (there.uri, there.group) == ("x/1.jpg", "Ann")
     assert missing == Listed("x/none.jpg", "Bob", None, None)
     assert refusal(tmp_path, "x/none.jpg") == "missing"
@@ -72,12 +79,12 @@ def test_a_table_names_files_beside_it_and_their_groups(tmp_path: Path, suffix: 
 def test_a_table_that_names_no_files_is_an_error(tmp_path: Path, content: str, group: str | None, said: str) -> None:
     (tmp_path / "table.csv").write_text(content)
     with pytest.raises(UserError, match=said):
-        list_source(tmp_path / "table.csv", corpus="mine", group=group)
+        open_source(tmp_path / "table.csv", corpus="mine", group=group).listing()
 
 
 def test_a_source_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        list_source(tmp_path / "nowhere", corpus="mine")
+        open_source(tmp_path / "nowhere", corpus="mine")
 
 
 @pytest.mark.parametrize(("kind", "name"), [("JPEG", "x.png"), ("PNG", "x"), ("WEBP", "x.jpg"), ("TIFF", "x.txt")])
