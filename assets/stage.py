@@ -129,8 +129,7 @@ class Stage:
                 for table in stage.tables:
                     manifest = context.store.manifest(table, partition)
                     if manifest is None:
-                        where = f" (partition {partition})" if stage.partitioned else ""
-                        raise UserError(f"{self.name} needs {stage.name}{where}, which has not run yet")
+                        raise UserError(f"{self.name} needs {_not_there(stage, table, partition, context.store)}")
                     inputs[f"{table}/{partition}"] = manifest.digest
         made_from = {"version": self.version, "settings": self.settings(context), "inputs": inputs}
         # As a manifest gives it back: tuples become lists.
@@ -164,6 +163,15 @@ class Stage:
         if stage.partitioned == self.partitioned:
             return [context.partition]
         return partition_keys(context.home, stage.partitioned)
+
+
+def _not_there(stage: Stage, table: str, partition: str, store: Store) -> str:
+    where = f"{stage.name} (partition {partition})" if stage.partitioned else stage.name
+    other = store.other_version(table, partition)
+    if other is None:
+        return f"{where}, which has not run yet"
+    versions = f"version {other} of table {table}, this one reads {TABLES[table].version}"
+    return f"{where}, which another release of sdaie wrote ({versions}): `sdaie run` makes it anew"
 
 
 def stage(

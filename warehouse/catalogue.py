@@ -141,7 +141,27 @@ def query(home: Home, text: str) -> Result:
             raise UserError(f"no ready query {text!r}: there are {', '.join(names)}; or pass SQL, as in 'FROM exif'")
         text = ReadyQuery.read(QUERIES / f"{text}.sql").sql
     with connect(home) as connection:
-        return ask(connection, text)
+        try:
+            return ask(connection, text)
+        except UserError as error:
+            if others := _of_another_release(connection):
+                said = f"the catalogue is of another release of sdaie ({', '.join(others)})"
+                raise UserError(f"{error}; {said}: `sdaie run` publishes it anew") from None
+            raise
+
+
+def _of_another_release(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Tables of the catalogue that have another version than those of this release, or that it lacks."""
+    found = connection.execute(
+        "SELECT table_name, comment FROM duckdb_tables() WHERE database_name = 'catalogue' "
+        "UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'catalogue' AND NOT internal"
+    ).fetchall()
+    comments = dict(found)
+    return [name for name, table in TABLES.items() if not (comments.get(name) or "").endswith(_version_of(table))]
+
+
+def _version_of(table: Table) -> str:
+    return f"Version {table.version}."
 
 
 def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
@@ -223,7 +243,7 @@ def _add_rows(connection: duckdb.DuckDBPyConnection, table: Table, source: str |
     else:
         connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {source}")
     connection.unregister("typed")
-    about = f"{table.description} Key: {', '.join(table.key)}. Version {table.version}."
+    about = f"{table.description} Key: {', '.join(table.key)}. {_version_of(table)}"
     comments = {column.name: column.comment for column in table.columns}
     _comment(connection, "TABLE" if table.copied else "VIEW", table.name, about, comments)
 

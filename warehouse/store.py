@@ -193,6 +193,13 @@ class Store:
         shards = tuple(Shard(s["file"], s["rows"], s["inputs"]) for s in document["shards"])
         return Manifest(table, partition, shards, document["provenance"])
 
+    def other_version(self, table: str, partition: str = WHOLE) -> int | None:
+        """The newest other version of the table in which the partition is there; None where this one is, or none."""
+        if self.manifest(table, partition) is not None:
+            return None
+        versions = self.root.glob(f"{table}/v*/{partition}/manifest.json")
+        return max((int(path.parent.parent.name.removeprefix("v")) for path in versions), default=None)
+
     def drop(self, table: str, partition: str) -> None:
         """Take a partition out of the table."""
         (self.folder(table, partition) / "manifest.json").unlink(missing_ok=True)

@@ -53,6 +53,20 @@ def materialise(home: Home, *stages: Stage, force: bool = False) -> dg.ExecuteIn
         )
 
 
+def test_a_table_of_another_release_is_named_with_the_command_that_makes_it_anew(home: Home) -> None:
+    context = Context(home)
+    first.materialise(context)
+    folder = context.store.folder("splits")
+    former = folder.parent.with_name("v0") / folder.name
+    former.parent.mkdir()
+    folder.rename(former)
+    with pytest.raises(UserError, match=r"second needs first, .* \(version 0 of table splits, this one reads 1\).*run"):
+        second.materialise(context)
+    assert not first.is_current(context)
+    first.materialise(context)
+    second.materialise(context)
+
+
 def test_a_stage_is_current_until_what_it_is_made_from_changes(home: Home) -> None:
     context = Context(home)
     assert not first.is_current(context)

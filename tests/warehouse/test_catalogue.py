@@ -281,6 +281,15 @@ def test_an_unknown_name_lists_the_names(home: Home) -> None:
         query(home, "leaderbord")
 
 
+def test_a_catalogue_of_another_release_says_so_when_a_query_fails_on_it(home: Home) -> None:
+    with duckdb.connect(str(home.catalogue)) as connection:
+        connection.execute("ALTER TABLE files DROP COLUMN revision")
+        connection.execute("COMMENT ON TABLE files IS 'Files. Key: corpus, uri. Version 1.'")
+    assert query(home, "SELECT count(*) FROM files").rows == [(63,)]
+    with pytest.raises(UserError, match=r"revision.*another release of sdaie \(files\): `sdaie run` publishes it anew"):
+        query(home, "SELECT revision FROM files")
+
+
 def test_without_a_catalogue_one_line_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^nothing published yet in .*: run `sdaie run`$"):
         query(Home(tmp_path), "leaderboard")
