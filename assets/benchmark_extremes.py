@@ -5,13 +5,17 @@ Choosing them and making their pictures belong here; how the pictures are shown 
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
 from assets.benchmark_images import benchmark_images, folder_of
 from assets.benchmark_scores import benchmark_scores
+from assets.decoding import decoding
 from assets.detectors import champion
 from assets.stage import Context, Product, stage
 from warehouse.places import RefusedError
@@ -33,22 +37,23 @@ def benchmark_extremes(context: Context) -> Product:
     """The 8 most and 8 least photographic photographs and generated images of each set, on the headline track."""
     rows: Rows = []
     refused: list[Quarantined] = []
-    for (dataset, *_), judged in _judged(context).group_by(["dataset", "label"], maintain_order=True):
-        folder = folder_of(resolve(context.home, context.registry.datasets[str(dataset)].source))
-        # Equal scores stand in the order of their content. With fewer than 16 images the two ends overlap.
-        ordered = judged.sort("score", "image_id")
-        chosen = {"most": ordered.head(PLACES), "least": ordered.tail(PLACES).reverse()}
-        pictures: dict[str, bytes | None] = {}
-        for side, images in chosen.items():
-            for place, image in enumerate(images.iter_rows(named=True), start=1):
-                uri, identity = image.pop("uri"), image["image_id"]
-                if identity not in pictures:
-                    try:
-                        pictures[identity] = thumbnail(folder, uri, identity)
-                    except RefusedError as error:
-                        pictures[identity] = None
-                        refused.append(Quarantined(str(dataset), uri, error.reason, error.detail, identity))
-                rows.append(image | {"side": side, "place": place, "picture": pictures[identity]})
+    with decoding() as decode:
+        for (dataset, *_), judged in _judged(context).group_by(["dataset", "label"], maintain_order=True):
+            folder = folder_of(resolve(context.home, context.registry.datasets[str(dataset)].source))
+            # Equal scores stand in the order of their content. With fewer than 16 images the two ends overlap.
+            ordered = judged.sort("score", "image_id")
+            chosen = {"most": ordered.head(PLACES), "least": ordered.tail(PLACES).reverse()}
+            pictures: dict[str, bytes | None] = {}
+            for side, images in chosen.items():
+                for place, image in enumerate(images.iter_rows(named=True), start=1):
+                    uri, identity = image.pop("uri"), image["image_id"]
+                    if identity not in pictures:
+                        try:
+                            pictures[identity] = thumbnail(decode, folder, uri, identity)
+                        except RefusedError as error:
+                            pictures[identity] = None
+                            refused.append(Quarantined(str(dataset), uri, error.reason, error.detail, identity))
+                    rows.append(image | {"side": side, "place": place, "picture": pictures[identity]})
     return Product(
         {"benchmark_extremes": frame("benchmark_extremes", rows)},
         {"images": len(rows), "without_picture": len(refused)},
@@ -79,20 +84,15 @@ def _judged(context: Context) -> pl.DataFrame:
     )
 
 
-def thumbnail(folder: Path, uri: str, image_id: str) -> bytes:
+def thumbnail(decode: Callable[[bytes], npt.NDArray[np.uint8]], folder: Path, uri: str, image_id: str) -> bytes:
     """The image as a JPEG of at most 120 px on a side, without metadata.
 
     Raises RefusedError where the file is not to be read or decoded, or no longer has the content `image_id`.
     """
-    from models.images import ImageError, decode_rgb
-
     data = read_bytes(folder, uri)
     if hashlib.sha256(data).hexdigest() != image_id:
         raise RefusedError("changed", "the file has changed since it was listed")
-    try:
-        picture = Image.fromarray(decode_rgb(data))
-    except ImageError as error:
-        raise RefusedError(error.code, str(error)) from None
+    picture = Image.fromarray(decode(data))
     picture.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=_QUALITY)

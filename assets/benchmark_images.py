@@ -6,12 +6,11 @@ Layouts belong to `warehouse/benchmark_sets.py`; what becomes of the images, to 
 from pathlib import Path
 from typing import Any
 
-from assets.corpus import printable
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import Listing, list_images
 from warehouse.exif_rules import SIMULATOR
-from warehouse.file_facts import look
-from warehouse.places import RefusedError
+from warehouse.file_facts import looking
+from warehouse.places import RefusedError, printable
 from warehouse.registry import resolve
 from warehouse.shards import Quarantined, frame, quarantine_frame, quarantine_partition
 from warehouse.source_folder import read_bytes
@@ -70,32 +69,35 @@ def benchmark_images(context: Context) -> Product:
     found: dict[str, dict[str, Any]] = {}
     refused: list[Quarantined] = []
     listings = _listings(context)
-    for listing in listings:
-        try:
-            if printable(listing.uri) != listing.uri:
-                raise RefusedError("name_not_utf8", "the file's name is not valid UTF-8")
-            facts = look(read_bytes(folder, listing.uri))
-        except RefusedError as error:
-            refused.append(Quarantined(dataset, printable(listing.uri), error.reason, error.detail))
-            continue
-        first = found.get(facts.sha256)
-        if first is None:
-            found[facts.sha256] = _image_row(dataset, listing) | {
-                "image_id": facts.sha256,
-                "format": facts.format,
-                "width": facts.width,
-                "height": facts.height,
-                "size_bytes": facts.size,
-                "jpeg_quality": facts.jpeg_quality,
-                "chroma_subsampling": facts.chroma_subsampling,
-                "simulated": facts.software == SIMULATOR,
-            }
-            continue
-        # A photograph may serve several generators: it is scored once and belongs to all their sources.
-        first["source"] = "+".join(sorted({*first["source"].split("+"), listing.source}))
-        refused.append(
-            Quarantined(dataset, listing.uri, "same_content", f"the same bytes as {first['uri']}", facts.sha256)
-        )
+    with looking() as look:
+        for listing in listings:
+            try:
+                if printable(listing.uri) != listing.uri:
+                    raise RefusedError("name_not_utf8", "the file's name is not valid UTF-8")
+                facts = look(read_bytes(folder, listing.uri))
+                if facts.width is None:
+                    raise RefusedError("pixels_not_decoded", f"the pixels of {facts.format} files are not read")
+            except RefusedError as error:
+                refused.append(Quarantined(dataset, printable(listing.uri), error.reason, error.detail))
+                continue
+            first = found.get(facts.sha256)
+            if first is None:
+                found[facts.sha256] = _image_row(dataset, listing) | {
+                    "image_id": facts.sha256,
+                    "format": facts.format,
+                    "width": facts.width,
+                    "height": facts.height,
+                    "size_bytes": facts.size,
+                    "jpeg_quality": facts.jpeg_quality,
+                    "chroma_subsampling": facts.chroma_subsampling,
+                    "simulated": facts.software == SIMULATOR,
+                }
+                continue
+            # A photograph may serve several generators: it is scored once and belongs to all their sources.
+            first["source"] = "+".join(sorted({*first["source"].split("+"), listing.source}))
+            refused.append(
+                Quarantined(dataset, listing.uri, "same_content", f"the same bytes as {first['uri']}", facts.sha256)
+            )
     quarantine = quarantine_frame("benchmark_images", refused)
     return Product(
         {"benchmark_images": frame("benchmark_images", list(found.values()))},

@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 
 from assets.benchmark_images import folder_of
-from assets.corpus import printable
+from assets.decoding import decoding
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import Listing, list_images
-from warehouse.file_facts import look
+from warehouse.file_facts import looking
 from warehouse.home import digest
-from warehouse.places import RefusedError
+from warehouse.places import RefusedError, printable
 from warehouse.registry import resolve
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, quarantine_frame, run_shards
 from warehouse.source_folder import read_bytes
@@ -122,11 +122,12 @@ def _pieces(listings: list[Listing]) -> Iterator[tuple[Listing, ...]]:
 def identify(unit: _Unread) -> list[str | Quarantined]:
     """SHA-256 of each file, or why it cannot be used."""
     found: list[str | Quarantined] = []
-    for listing in unit.listings:
-        try:
-            found.append(look(read_bytes(unit.folder, listing.uri)).sha256)
-        except RefusedError as error:
-            found.append(Quarantined(unit.dataset, printable(listing.uri), error.reason, error.detail))
+    with looking() as look:
+        for listing in unit.listings:
+            try:
+                found.append(look(read_bytes(unit.folder, listing.uri)).sha256)
+            except RefusedError as error:
+                found.append(Quarantined(unit.dataset, printable(listing.uri), error.reason, error.detail))
     return found
 
 
@@ -183,22 +184,19 @@ def cut_images(
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `binary_crops` for some images, and those whose pixels cannot be had or are too few."""
     from models.cutting import cut_crops
-    from models.images import ImageError, decode_rgb
 
     rows: Rows = []
     refused: list[Quarantined] = []
-    for image_id, dataset, uri in places:
-        try:
-            image = decode_rgb(read_bytes(folders[dataset], uri))
-        except ImageError as error:
-            refused.append(Quarantined(dataset, uri, error.code, str(error), image_id))
-            continue
-        except RefusedError as error:
-            refused.append(Quarantined(dataset, uri, error.reason, error.detail, image_id))
-            continue
-        found = cut_crops(image, CROPS, seed ^ int(image_id[:15], 16), least=LEAST_SIDE)
-        if not found:
-            size = f"{image.shape[1]} x {image.shape[0]} px; a patch needs {LEAST_SIDE} on each side"
-            refused.append(Quarantined(dataset, uri, "too_small", size, image_id))
-        rows += [{"image_id": image_id, "crop": number, "png": crop.png} for number, crop in enumerate(found)]
+    with decoding() as decode:
+        for image_id, dataset, uri in places:
+            try:
+                image = decode(read_bytes(folders[dataset], uri))
+            except RefusedError as error:
+                refused.append(Quarantined(dataset, uri, error.reason, error.detail, image_id))
+                continue
+            found = cut_crops(image, CROPS, seed ^ int(image_id[:15], 16), least=LEAST_SIDE)
+            if not found:
+                size = f"{image.shape[1]} x {image.shape[0]} px; a patch needs {LEAST_SIDE} on each side"
+                refused.append(Quarantined(dataset, uri, "too_small", size, image_id))
+            rows += [{"image_id": image_id, "crop": number, "png": crop.png} for number, crop in enumerate(found)]
     return rows, refused

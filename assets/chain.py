@@ -10,12 +10,14 @@ from assets.benchmark_metrics import benchmark_calibration, benchmark_comparison
 from assets.benchmark_scores import benchmark_scores
 from assets.binary import binary_networks
 from assets.binary_images import binary_crops, binary_images
-from assets.corpus import files, photos, splits
+from assets.corpus import photos, splits
+from assets.crawl import files
 from assets.crops import crops
 from assets.detectors import champion, detectors, reference_features
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif
 from assets.exif_raw import exif_raw
+from assets.exif_second_opinion import exif_second_opinion
 from assets.format_rule import format_rule
 from assets.other_detectors import other_detectors
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
@@ -29,6 +31,7 @@ STAGES: tuple[Stage, ...] = (
     splits,
     exif_raw,
     exif,
+    exif_second_opinion,
     crops,
     pretext_targets,
     backbone,

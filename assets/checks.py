@@ -13,11 +13,12 @@ from assets.pixel_scores import REFERENCE, UNSEEN_FOLDS
 from warehouse.benchmark_sets import list_images
 from warehouse.home import Home
 from warehouse.registry import read_registry, resolve
+from warehouse.revisions import PHOTO, QUARANTINED
 from warehouse.shards import quarantine_partition
 from warehouse.store import Store
 
 NAMED = 20
-"""Pairs that the warning names; the table `near_duplicates` has all."""
+"""Pairs, or photographs, that a warning names; the tables have all."""
 Count = Callable[[Store, Home], tuple[int, int, int]]
 
 
@@ -26,11 +27,14 @@ def _quarantined(store: Store, table: str) -> int:
 
 
 def _files(store: Store, home: Home) -> tuple[int, int, int]:
-    """Files listed, photographs among them, files quarantined, over all registered corpora."""
-    corpora = [name for name in read_registry(home).corpora if store.manifest("files", name)]
-    files = store.read("files", corpora, ["state"])
+    """Files listed, photographs among them, files quarantined, over all registered corpora; apart from what was."""
+    manifests = {name: store.manifest("files", name) for name in read_registry(home).corpora}
+    corpora = [name for name, manifest in manifests.items() if manifest]
+    rows = store.read("files", corpora, ["state", "span"]).filter(pl.col("state").is_in([PHOTO, QUARANTINED]))
+    # A tar shard is listed as one; what is in it is known when it was read.
+    listed = sum(manifest.provenance["settings"]["files"] for manifest in manifests.values() if manifest)
     refused = store.read("quarantine", [quarantine_partition("files", name) for name in corpora])
-    return len(files), len(files.filter(pl.col("state") == "photo")), len(refused)
+    return listed + rows["span"].count(), len(rows.filter(state=PHOTO)), len(refused)
 
 
 def _exif_raw(store: Store, home: Home) -> tuple[int, int, int]:
@@ -113,6 +117,36 @@ def near_duplicates_seen() -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset=dg.AssetKey("exif_second_opinion"),
+    description="Pillow's own reader says the same of EXIF as exiftool. A warning: see which of the two is right.",
+)
+def exif_readers_agree() -> dg.AssetCheckResult:
+    """Passes where they always do; tells the agreement of every tag, and names the photographs with most differences.
+
+    A tag agrees where both have it and say the same; one that only one of them has counts against it.
+    """
+    store = Store(Home.find().tables)
+    rates = {
+        f"agreement of {row['tag']}": round(row["agreed"] / having, 6)
+        for row in store.read("exif_agreement").iter_rows(named=True)
+        if (having := row["compared"] + row["only_exiftool"] + row["only_pillow"])
+    }
+    differing = (
+        store.read("exif_disagreements")
+        .group_by("photo_id")
+        .agg(pl.col("tag").sort().str.join(", "), differences=pl.len())
+        .join(store.read("photos", columns=["photo_id", "corpus", "uri"]), on="photo_id")
+        .sort("differences", "photo_id", descending=[True, False])
+    )
+    named = [f"{row['corpus']}/{row['uri']} ({row['tag']})" for row in differing.head(NAMED).iter_rows(named=True)]
+    return dg.AssetCheckResult(
+        passed=differing.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"photographs": len(differing), **rates, **({"most": named} if named else {})},
+    )
+
+
 CHECKS = [
     _check("files", _files),
     _check("exif_raw", _exif_raw),
@@ -121,5 +155,6 @@ CHECKS = [
     _check("binary_crops", _binary_crops),
     _check("reference_features", _reference),
     _check("reference_pixel_scores", _reference_pixels),
+    exif_readers_agree,
     near_duplicates_seen,
 ]

@@ -1,106 +1,20 @@
-"""From registered corpora to photographs: crawl (`files`), one row per content (`photos`), folds (`splits`).
+"""From files to photographs: one row for each content (`photos`), and the fold of each group (`splits`).
 
-What a source is belongs to `warehouse/sources.py`; EXIF and pixels to the stages after these.
+Reading the files belongs to `crawl.py`; EXIF and pixels to the stages after these.
 """
 
 import hashlib
 from collections import Counter
-from functools import partial
-from typing import Any
 
 import polars as pl
 
+from assets.crawl import files
 from assets.stage import Context, Product, stage
-from warehouse.file_facts import looking
-from warehouse.home import digest
-from warehouse.places import Listed, Place, RefusedError, Source
-from warehouse.shards import Quarantined, Rows, cut_shards, frame, quarantine_partition, run_shards
-from warehouse.sources import corpus_source
+from warehouse.places import Place
+from warehouse.revisions import PHOTO
+from warehouse.shards import frame, quarantine_partition
 
 FOLDS = 5
-
-
-def _source(context: Context) -> Source:
-    return corpus_source(context.home, context.partition, context.registry.corpora[context.partition])
-
-
-def _listing(context: Context) -> list[Listed]:
-    return _source(context).listing()
-
-
-def _made_from(listed: Listed) -> list[Any]:
-    return [printable(listed.uri), printable(listed.group), listed.size, listed.modified_ns]
-
-
-def _files_settings(context: Context) -> object:
-    return digest([_made_from(listed) for listed in _listing(context)])
-
-
-@stage(
-    group="corpus",
-    tables=["files"],
-    partitioned="corpora",
-    external=["photographs"],
-    settings=_files_settings,
-)
-def files(context: Context) -> Product:
-    """Crawl a registered corpus: identity, format and size of each file; what is no photograph is quarantined."""
-    name = context.partition
-    listing = _listing(context)
-    rows, refused = run_shards(
-        context.store,
-        context.compute,
-        "files",
-        cut_shards("files", listing, lambda item: _uri_hash(item.uri), _made_from, [context.version, name]),
-        partial(crawl_files, _source(context), name),
-        partition=name,
-        progress=context.progress(f"crawl {name}"),
-        again=context.force,
-    )
-    quarantined = sum(shard.rows for shard in refused)
-    return Product(
-        {"files": rows},
-        {"photographs": len(listing) - quarantined, "quarantined": quarantined},
-        {quarantine_partition("files", name): refused},
-    )
-
-
-def crawl_files(source: Source, corpus: str, items: tuple[Listed, ...]) -> tuple[Rows, list[Quarantined]]:
-    """Rows of `files` for some files of a corpus, and those of them that are no photographs."""
-    rows: Rows = []
-    refused: list[Quarantined] = []
-    with looking() as look:
-        for item in items:
-            row: dict[str, Any] = dict.fromkeys(("photo_id", "format", "width", "height", "source"))
-            row |= {
-                "corpus": corpus,
-                "uri": printable(item.uri),
-                "revision": 0,
-                "etag": item.etag,
-                "span": item.span,
-                "modified_ns": item.modified_ns,
-                "group": printable(item.group),
-            }
-            try:
-                if row["uri"] != item.uri:
-                    raise RefusedError("name_not_utf8", "the file's name is not valid UTF-8")
-                facts = look(source.read(item.uri, item.span))
-                row |= {"state": "photo", "photo_id": facts.sha256, "format": facts.format, "size_bytes": facts.size}
-                row |= {"width": facts.width, "height": facts.height}
-            except RefusedError as error:
-                row |= {"state": "quarantined", "size_bytes": item.size}
-                refused.append(Quarantined(corpus, row["uri"], error.reason, error.detail))
-            rows.append(row)
-    return rows, refused
-
-
-def printable(name: str) -> str:
-    """A name as a table can hold it: bytes that are no UTF-8 are written as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _uri_hash(uri: str) -> str:
-    return hashlib.sha256(uri.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _uses(context: Context) -> dict[str, list[str]]:
@@ -115,7 +29,7 @@ def photos(context: Context) -> Product:
         context.store.drop("files", partition)
         context.store.drop("quarantine", quarantine_partition("files", partition))
     order = {name: number for number, name in enumerate(uses)}
-    found = context.store.read("files", list(uses)).filter(pl.col("state") == "photo")
+    found = context.store.read("files", list(uses)).filter(pl.col("state") == PHOTO)
     first = (
         found.with_columns(
             order=pl.col("corpus").replace_strict(order, default=None, return_dtype=pl.Int64),
@@ -151,7 +65,7 @@ def splits(context: Context) -> Product:
         if group in folds:
             sizes[corpus, folds[group]] += size
         else:
-            new.append((corpus, -size, _uri_hash(group), group))
+            new.append((corpus, -size, hashlib.sha256(group.encode()).hexdigest(), group))
     # Large groups first, so that folds even out; a hash breaks ties, so that names do not.
     for corpus, negative, _, group in sorted(new):
         fold = min(range(FOLDS), key=lambda f: (sizes[corpus, f], sum(sizes[c, f] for c, _ in list(sizes)), f))

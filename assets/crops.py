@@ -8,10 +8,13 @@ from functools import partial
 import polars as pl
 
 from assets.corpus import photo_places, photos
+from assets.decoding import decoding
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, RefusedError, Source
+from warehouse.reuse import EarlierShards, earlier_shards, stamped
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
 from warehouse.sources import corpus_sources, read_place
+from warehouse.store import WHOLE
 
 
 @stage(
@@ -25,13 +28,16 @@ def crops(context: Context) -> Product:
     """Cut crops of 256 x 256 stored pixels from every training photograph; what cannot be cut is quarantined."""
     training = context.registry.training
     places = photo_places(context.store.read("photos").filter(pl.col("use").str.contains("train")))
-    settings = [context.version, training.crops, training.seed]
+    made_by = [context.version, training.crops, training.seed]
+    work = cut_shards("crops", places, lambda place: place.sha256, lambda place: place.sha256, made_by)
+    earlier = earlier_shards(context.store, "crops", WHOLE, "photo_id", made_by, context.force)
+    sources = corpus_sources(context.home, context.registry)
     rows, refused = run_shards(
         context.store,
         context.compute,
         "crops",
-        cut_shards("crops", places, lambda place: place.sha256, lambda place: place.sha256, settings),
-        partial(cut_photographs, corpus_sources(context.home, context.registry), training.crops, training.seed),
+        stamped(work, made_by),
+        partial(cut_missing, sources, earlier, training.crops, training.seed),
         progress=context.progress("cut crops"),
         again=context.force,
     )
@@ -42,31 +48,39 @@ def crops(context: Context) -> Product:
     )
 
 
+def cut_missing(
+    sources: dict[str, Source], earlier: EarlierShards, count: int, seed: int, places: tuple[Place, ...]
+) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `crops` for some photographs; those that were cut before are not cut again."""
+    known = earlier.rows({place.sha256 for place in places}, {})
+    cut = set(known["photo_id"])
+    missing = tuple(place for place in places if place.sha256 not in cut)
+    rows, refused = cut_photographs(sources, count, seed, missing)
+    return [*known.to_dicts(), *rows], refused
+
+
 def cut_photographs(
     sources: dict[str, Source], count: int, seed: int, places: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `crops` for some photographs, and those whose pixels cannot be had or are too few."""
     from models.cutting import SIDE, cut_crops
-    from models.images import ImageError, decode_rgb
 
     rows: Rows = []
     refused: list[Quarantined] = []
-    for place in places:
-        photo_id, corpus, uri = place[:3]
-        try:
-            image = decode_rgb(read_place(sources, place))
-        except ImageError as error:
-            refused.append(Quarantined(corpus, uri, error.code, str(error), photo_id))
-            continue
-        except RefusedError as error:
-            refused.append(Quarantined(corpus, uri, error.reason, error.detail, photo_id))
-            continue
-        found = cut_crops(image, count, seed ^ int(photo_id[:15], 16))
-        if not found:
-            size = f"{image.shape[1]} x {image.shape[0]} px; crops need {SIDE} on each side"
-            refused.append(Quarantined(corpus, uri, "too_small", size, photo_id))
-        rows += [
-            {"photo_id": photo_id, "crop": number, "x": crop.x, "y": crop.y, "png": crop.png}
-            for number, crop in enumerate(found)
-        ]
+    with decoding() as decode:
+        for place in places:
+            photo_id, corpus, uri = place[:3]
+            try:
+                image = decode(read_place(sources, place))
+            except RefusedError as error:
+                refused.append(Quarantined(corpus, uri, error.reason, error.detail, photo_id))
+                continue
+            found = cut_crops(image, count, seed ^ int(photo_id[:15], 16))
+            if not found:
+                size = f"{image.shape[1]} x {image.shape[0]} px; crops need {SIDE} on each side"
+                refused.append(Quarantined(corpus, uri, "too_small", size, photo_id))
+            rows += [
+                {"photo_id": photo_id, "crop": number, "x": crop.x, "y": crop.y, "png": crop.png}
+                for number, crop in enumerate(found)
+            ]
     return rows, refused

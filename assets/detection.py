@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from assets.decoding import decoding
 from models.backbone import Backbone
 from models.description import Given, describe
-from models.images import ImageError, decode_rgb
 from models.one_class import COMPLEXITY, OneClassDetector
 from models.tracks import AS_SHIPPED
 from models.weights import load_backbone
 from warehouse.exif_rules import SIMULATOR
-from warehouse.file_facts import look
+from warehouse.file_facts import looking
 from warehouse.home import Home, UserError
 from warehouse.places import RefusedError
 from warehouse.source_folder import read_bytes
@@ -91,39 +91,41 @@ def load_champion(home: Home) -> Champion:
 
 def detect(champion: Champion, files: Iterable[Path]) -> Iterator[Verdict]:
     """A verdict for each file, in order, as soon as it is there; a file that is no picture gets its reason."""
-    for file in files:
-        sha256 = None
-        try:
-            # A link that a person names is followed; only a source's own links may not lead out of it.
-            target = file.resolve()
-            data = read_bytes(target.parent, target.name)
-            sha256 = hashlib.sha256(data).hexdigest()
-            facts = look(data)
-            image = decode_rgb(data)
-        except (RefusedError, ImageError) as error:
-            detail = error.detail if isinstance(error, RefusedError) else str(error)
-            yield _cannot_tell(champion, file, sha256, detail, failed=True)
-            continue
-        if champion.detector.simulated_only and facts.software != SIMULATOR:
-            yield _cannot_tell(champion, file, sha256, ONLY_SIMULATED)
-            continue
-        (said,) = describe([Given(sha256, image)], AS_SHIPPED, champion.backbones)
-        if said.reason is not None:
-            yield _cannot_tell(champion, file, sha256, REASONS.get(said.reason, said.reason))
-            continue
-        pooling = champion.detector.pooling
-        features = [said.complexity] if pooling == COMPLEXITY else said.token_mean[0]
-        assert said.covariates is not None
-        judged = champion.detector.judge(AS_SHIPPED, np.asarray([features], dtype=np.float64), said.covariates[None])
-        yield Verdict(
-            str(file),
-            sha256,
-            GENERATED if judged.flagged[0] else PHOTOGRAPH,
-            float(judged.p_value[0]),
-            float(judged.score[0]),
-            champion.name,
-            champion.calibration,
-        )
+    with looking() as look, decoding() as decode:
+        for file in files:
+            sha256 = None
+            try:
+                # A link that a person names is followed; only a source's own links may not lead out of it.
+                target = file.resolve()
+                data = read_bytes(target.parent, target.name)
+                sha256 = hashlib.sha256(data).hexdigest()
+                facts = look(data)
+                image = decode(data)
+            except RefusedError as error:
+                yield _cannot_tell(champion, file, sha256, error.detail, failed=True)
+                continue
+            if champion.detector.simulated_only and facts.software != SIMULATOR:
+                yield _cannot_tell(champion, file, sha256, ONLY_SIMULATED)
+                continue
+            (said,) = describe([Given(sha256, image)], AS_SHIPPED, champion.backbones)
+            if said.reason is not None:
+                yield _cannot_tell(champion, file, sha256, REASONS.get(said.reason, said.reason))
+                continue
+            pooling = champion.detector.pooling
+            features = [said.complexity] if pooling == COMPLEXITY else said.token_mean[0]
+            assert said.covariates is not None
+            judged = champion.detector.judge(
+                AS_SHIPPED, np.asarray([features], dtype=np.float64), said.covariates[None]
+            )
+            yield Verdict(
+                str(file),
+                sha256,
+                GENERATED if judged.flagged[0] else PHOTOGRAPH,
+                float(judged.p_value[0]),
+                float(judged.score[0]),
+                champion.name,
+                champion.calibration,
+            )
 
 
 def _cannot_tell(champion: Champion, file: Path, sha256: str | None, reason: str, failed: bool = False) -> Verdict:

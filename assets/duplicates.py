@@ -13,6 +13,7 @@ from assets.benchmark_images import benchmark_images, set_and_generator, set_fol
 from assets.binary_images import binary_images
 from assets.conditions import evaluated_sets
 from assets.corpus import photo_places, photos
+from assets.decoding import hashing
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, RefusedError, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, quarantine_partition, run_shards
@@ -78,17 +79,15 @@ def hash_pictures(
     sources: Mapping[str, Source], dataset: str, pictures: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `perceptual_hashes` for some pictures. Nothing is quarantined: stages that need the pixels do that."""
-    from models.images import ImageError
-    from models.perceptual import perceptual_hash
-
     rows: Rows = []
-    for place in pictures:
-        try:
-            found = perceptual_hash(read_place(sources, place))
-        except (ImageError, RefusedError):
-            continue
-        if found is not None:
-            rows.append({"content": place.sha256, "dataset": dataset, "uri": place.uri, "hash": found})
+    with hashing() as perceptual_hash:
+        for place in pictures:
+            try:
+                found = perceptual_hash(read_place(sources, place))
+            except RefusedError:
+                continue
+            if found is not None:
+                rows.append({"content": place.sha256, "dataset": dataset, "uri": place.uri, "hash": found})
     return rows, []
 
 

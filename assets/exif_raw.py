@@ -1,35 +1,41 @@
 """From photographs to what exiftool prints of them (`exif_raw`).
 
-The guarded program is in `warehouse/exiftool.py`; the rules over what it prints are those of the stage `exif`.
+The guarded program is in `warehouse/exiftool.py`, several of them at once in `warehouse/exiftool_pool.py`; the rules
+over what it prints are those of the stage `exif`.
 """
 
+import math
+import os
 from functools import cache, partial
 
 from assets.corpus import photo_places, photos
 from assets.stage import Context, Product, stage
-from warehouse.exiftool import ExifReader, ExifToolUnavailableError
-from warehouse.home import UserError, canonical_json
+from warehouse.compute import Compute
+from warehouse.exiftool import ExifReader
+from warehouse.exiftool_pool import read_places
+from warehouse.home import canonical_json
 from warehouse.places import Place, Source
+from warehouse.reuse import EarlierShards, earlier_shards, stamped
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
 from warehouse.sources import corpus_sources
+from warehouse.store import WHOLE
 
-BATCH = 100
+FED = 8
+"""exiftool processes that one Python process keeps busy: a file costs Python a tenth of what it costs exiftool."""
 
 
 @cache
 def exiftool_version() -> str:
     """Version of the exiftool in use. Raises UserError where there is none, or one that is too old."""
-    try:
-        with ExifReader() as reader:
-            return reader.version
-    except ExifToolUnavailableError as error:
-        raise UserError(str(error)) from None
+    with ExifReader() as reader:
+        return reader.version
 
 
 @stage(
     group="exif",
     tables=["exif_raw"],
     upstream=[photos],
+    version=2,
     settings=lambda context: exiftool_version(),
     kinds=["parquet", "exiftool"],
 )
@@ -37,15 +43,19 @@ def exif_raw(context: Context) -> Product:
     """Read every photograph with exiftool: all tags as JSON, but for the file system's and the private ones."""
     version = exiftool_version()
     places = photo_places(context.store.read("photos"))
-    settings = [context.version, version]
-    work = cut_shards("exif_raw", places, lambda place: place.sha256, lambda place: place.sha256, settings)
-    read = partial(read_exif, corpus_sources(context.home, context.registry), version)
+    made_by = [context.version, version]
+    # Made from the place too, so that a photograph that could not be had at one is asked for again at another.
+    work = cut_shards("exif_raw", places, lambda place: place.sha256, list, made_by)
+    earlier = earlier_shards(context.store, "exif_raw", WHOLE, "photo_id", made_by, context.force)
+    cores = context.compute.workers or len(os.sched_getaffinity(0))
+    workers = min(max(1, len(work)), math.ceil(cores / FED))
+    sources = corpus_sources(context.home, context.registry)
     rows, refused = run_shards(
         context.store,
-        context.compute,
+        Compute(workers),
         "exif_raw",
-        work,
-        read,
+        stamped(work, made_by),
+        partial(read_missing, sources, version, earlier, math.ceil(cores / workers)),
         progress=context.progress("read EXIF"),
         again=context.force,
     )
@@ -53,23 +63,31 @@ def exif_raw(context: Context) -> Product:
     return Product({"exif_raw": rows}, numbers, {"exif_raw": refused})
 
 
-def read_exif(sources: dict[str, Source], version: str, places: tuple[Place, ...]) -> tuple[Rows, list[Quarantined]]:
-    """Rows of `exif_raw` for some photographs, and those that exiftool could not read."""
+def read_missing(
+    sources: dict[str, Source], version: str, earlier: EarlierShards, processes: int, places: tuple[Place, ...]
+) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `exif_raw` for some photographs; those that were read before are not read again."""
+    known = earlier.rows({place.sha256 for place in places}, {})
+    read = set(known["photo_id"])
+    missing = tuple(place for place in places if place.sha256 not in read)
+    rows, refused = read_exif(sources, version, missing, processes=processes)
+    return [*known.to_dicts(), *rows], refused
+
+
+def read_exif(
+    sources: dict[str, Source], version: str, places: tuple[Place, ...], *, processes: int = 1
+) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `exif_raw` for some photographs, and those that cannot be had or that exiftool could not read.
+
+    So many exiftool processes read at once.
+    """
     rows: Rows = []
     refused: list[Quarantined] = []
-    with ExifReader() as reader:
-        for start in range(0, len(places), BATCH):
-            batch = places[start : start + BATCH]
-            paths = [sources[place.source].local_path(place.uri, place.span) for place in batch]
-            records = reader.read([path for path in paths if path is not None])
-            for place, record in zip(batch, records, strict=True):
-                if record.tags is None:
-                    refused.append(
-                        Quarantined(
-                            place.source, place.uri, "exiftool_failed", record.error or "no answer", place.sha256
-                        )
-                    )
-                    continue
-                tags, warnings = canonical_json(record.tags), "\n".join(record.warnings) or None
-                rows.append({"photo_id": place.sha256, "tags": tags, "warnings": warnings, "exiftool_version": version})
+    for place, record in zip(places, read_places(sources, places, processes), strict=True):
+        if record.tags is None:
+            detail = record.error or "no answer"
+            refused.append(Quarantined(place.source, place.uri, record.reason, detail, place.sha256))
+            continue
+        tags, warnings = canonical_json(record.tags), "\n".join(record.warnings) or None
+        rows.append({"photo_id": place.sha256, "tags": tags, "warnings": warnings, "exiftool_version": version})
     return rows, refused

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assets.backbone import TRAINED, UNTRAINED, WEIGHTS
+from assets.decoding import decoding
 from assets.stage import Context
 from warehouse.places import Place, RefusedError, Source
 from warehouse.shards import Quarantined, Rows
@@ -48,23 +49,21 @@ def describe_pictures(
     Each picture is decoded once; one of which nothing is wanted is not read. The first backbone gives token 0 as well.
     """
     from models.description import Given
-    from models.images import ImageError, decode_rgb
     from models.weights import load_backbone
 
     networks = {identity: load_backbone(path).backbone for identity, path in backbones.items()}
     asked = [picture for picture in pictures if wanted[picture.sha256]]
     rows: Rows = []
     refused: list[Quarantined] = []
-    for start in range(0, len(asked), PICTURES_AT_ONCE):
-        decoded = []
-        for place in asked[start : start + PICTURES_AT_ONCE]:
-            try:
-                decoded.append(Given(place.sha256, decode_rgb(read_place(sources, place))))
-            except ImageError as error:
-                refused.append(Quarantined(place.source, place.uri, error.code, str(error), place.sha256))
-            except RefusedError as error:
-                refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
-        rows += _described(networks, decoded, wanted)
+    with decoding() as decode:
+        for start in range(0, len(asked), PICTURES_AT_ONCE):
+            decoded = []
+            for place in asked[start : start + PICTURES_AT_ONCE]:
+                try:
+                    decoded.append(Given(place.sha256, decode(read_place(sources, place))))
+                except RefusedError as error:
+                    refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
+            rows += _described(networks, decoded, wanted)
     return rows, refused
 
 

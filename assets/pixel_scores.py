@@ -4,12 +4,13 @@ An image is read and decoded once for all of them. Which detectors there are bel
 thresholds and p-values to `other_detectors.py` and `benchmark_scores.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from assets.benchmark_images import benchmark_images, set_and_generator, set_folder
@@ -17,9 +18,10 @@ from assets.binary import BINARY, binary_networks, generator_name
 from assets.binary_images import binary_images
 from assets.conditions import Conditions, reference_conditions, set_conditions
 from assets.corpus import photo_places, photos, reference_photographs, splits
+from assets.decoding import decoding
 from assets.pixel_detectors import PixelDetector, class_detectors, pixel_detectors, said
 from assets.stage import Context, Product, stage
-from warehouse.file_facts import look
+from warehouse.file_facts import Facts, looking
 from warehouse.home import UserError
 from warehouse.places import Place, RefusedError, Source
 from warehouse.reuse import EarlierShards, earlier_shards, stamped
@@ -153,37 +155,43 @@ def score_pictures(
     loaded: dict[str, Detector] = {}
     rows: Rows = []
     refused: list[Quarantined] = []
-    for place, trained_on in items:
-        image_id = place.sha256
-        answers: dict[Asked, Said] = {}
-        for name in versions:
-            for track, perturbations in conditions:
-                for perturbation in perturbations:
-                    asked = name, track, perturbation
-                    if name in trained_on:
-                        answers[asked] = None, TRAINED_ON
-                    elif (image_id, *asked) in known:
-                        answers[asked] = known[image_id, *asked]
-        try:
-            # Small products run ten times slower on several threads beside another process; torch keeps its own.
-            with threadpool_limits(limits=1, user_api="blas"):
-                answers.update(_answers(home, sources, detectors, loaded, conditions, set(answers), place))
-        except RefusedError as error:
-            refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, image_id))
-            continue
-        rows += [
-            {
-                "detector": name,
-                "detector_version": versions[name],
-                "dataset": place.source,
-                "track": track,
-                "perturbation": perturbation,
-                "image_id": image_id,
-                "score": score,
-                "reason": reason,
-            }
-            for (name, track, perturbation), (score, reason) in answers.items()
-        ]
+    with looking() as look, decoding() as decode:
+
+        def read(place: Place) -> tuple[Facts, npt.NDArray[np.uint8]]:
+            data = read_place(sources, place)
+            return look(data), decode(data)
+
+        for place, trained_on in items:
+            image_id = place.sha256
+            answers: dict[Asked, Said] = {}
+            for name in versions:
+                for track, perturbations in conditions:
+                    for perturbation in perturbations:
+                        asked = name, track, perturbation
+                        if name in trained_on:
+                            answers[asked] = None, TRAINED_ON
+                        elif (image_id, *asked) in known:
+                            answers[asked] = known[image_id, *asked]
+            try:
+                # Small products run ten times slower on several threads beside another process; torch keeps its own.
+                with threadpool_limits(limits=1, user_api="blas"):
+                    answers.update(_answers(home, read, detectors, loaded, conditions, set(answers), place))
+            except RefusedError as error:
+                refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, image_id))
+                continue
+            rows += [
+                {
+                    "detector": name,
+                    "detector_version": versions[name],
+                    "dataset": place.source,
+                    "track": track,
+                    "perturbation": perturbation,
+                    "image_id": image_id,
+                    "score": score,
+                    "reason": reason,
+                }
+                for (name, track, perturbation), (score, reason) in answers.items()
+            ]
     return rows, refused
 
 
@@ -203,7 +211,7 @@ def _known(
 
 def _answers(
     home: Path,
-    sources: Mapping[str, Source],
+    read: Callable[[Place], tuple[Facts, npt.NDArray[np.uint8]]],
     detectors: Sequence[PixelDetector],
     loaded: "dict[str, Detector]",
     conditions: Conditions,
@@ -212,7 +220,6 @@ def _answers(
 ) -> Iterator[tuple[Asked, Said]]:
     """What is not answered yet of one image. Raises RefusedError where its pixels cannot be had."""
     from models.detector import BenchmarkImage, FileFacts
-    from models.images import ImageError, decode_rgb
     from models.perturbations import perturb
     from models.tracks import apply_track
 
@@ -224,15 +231,12 @@ def _answers(
     }
     if not missing:
         return
-    data = read_place(sources, place)
-    seen = look(data)
+    seen, image = read(place)
+    assert seen.width is not None  # it has pixels
+    assert seen.height is not None
     facts = FileFacts(
         seen.sha256, seen.format, seen.width, seen.height, seen.size, seen.jpeg_quality, seen.chroma_subsampling
     )
-    try:
-        image = decode_rgb(data)
-    except ImageError as error:
-        raise RefusedError(error.code, str(error)) from None
     tracked = {track: apply_track(image, track) for track, _ in missing}
     for (track, perturbation), todo in missing.items():
         pixels, reason = tracked[track].image, tracked[track].reason

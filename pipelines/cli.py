@@ -46,14 +46,29 @@ def corpus() -> None:
 )
 @click.pass_obj
 def corpus_add(home: Home, name: str, source: str, group: str | None, use: Sequence[str]) -> None:
-    """Register the folder or table SOURCE (CSV or Parquet with a column file, uri or url) as corpus NAME."""
-    from warehouse.registry import Corpus, add_corpus
-    from warehouse.sources import corpus_source
+    """Register SOURCE as corpus NAME.
+
+    SOURCE is one of:
+
+    \b
+      a folder, an address (s3://, gs://, any other of fsspec's) or the index page of a folder on the web;
+      a table (.csv, .parquet) with a column file, uri or url of files beside it or addresses;
+      tar shards of pictures, as 'photos-{000..099}.tar' or 'photos/*.tar'.
+    """
+    from warehouse.addresses import is_address
+    from warehouse.registry import Corpus, add_corpus, read_registry, resolve
+    from warehouse.sources import open_source
 
     entry = Corpus.model_validate({"source": source, "group": group, "use": list(use) or ["train", "reference"]})
-    listed = corpus_source(Home(Path.cwd()), name, entry).listing()
+    place = source if is_address(source) else resolve(Home(Path.cwd()), source)
+    listed = open_source(place, corpus=name, group=group, network=read_registry(home).network).listing()
     add_corpus(home, name, entry)
-    say(f"corpus {name}: {len(listed)} files in {len({item.group for item in listed})} groups; `sdaie run` reads them")
+    shards = sum(item.is_container for item in listed)
+    groups = len({item.group for item in listed})
+    found = f"{shards} tar shards" if shards else f"{len(listed)} files in {groups} groups"
+    unknown = sum(item.size is None for item in listed)
+    missing = f", {unknown} of unknown size or not to be had now" if unknown else ""
+    say(f"corpus {name}: {found}{missing}; `sdaie run` reads them")
 
 
 cli.add_command(benchmark)

@@ -1,6 +1,7 @@
 """The Dagster instance of a home: its folder, its settings, its partitions, and what killed runs left in it."""
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.partitions import synchronise
-from warehouse.home import Home, UserError, write_text
+from warehouse.home import Home, UserError, as_user_error, write_text
 
 SETTINGS = Path(__file__).with_name("dagster.yaml")
 # A command speaks on its own terminal. Copying that into log files takes two processes a step, and they answer Ctrl-C
@@ -48,10 +49,15 @@ def open_instance(home: Home) -> dg.DagsterInstance:
 def only_run(home: Home) -> Iterator[dg.DagsterInstance]:
     """The instance, for the one `sdaie run` of the home at a time; runs that were killed are ended first.
 
-    Raises UserError where another process runs in this home.
+    Raises UserError where another process runs in this home, and where the home cannot be written.
     """
-    home.path.mkdir(parents=True, exist_ok=True)
-    with (home.path / ".lock").open("w") as lock:
+    lock_file = home.path / ".lock"
+    try:
+        home.path.mkdir(parents=True, exist_ok=True)
+        lock = lock_file.open("w")
+    except OSError as error:
+        raise as_user_error(error, lock_file) from None
+    with lock, _history_written(home):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -65,3 +71,22 @@ def only_run(home: Home) -> Iterator[dg.DagsterInstance]:
                 # A killed step keeps its place in its pool, where the next one would wait for it for ever.
                 instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             yield instance
+
+
+@contextmanager
+def _history_written(home: Home) -> Iterator[None]:
+    """Raise UserError where Dagster cannot write its history, which it keeps in SQLite."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, sqlite3.OperationalError):
+                raise UserError(
+                    f"Dagster's history in {home.dagster} cannot be written ({cause}): free some space or give "
+                    "permission to write there, and run it again"
+                ) from None
+            cause = cause.__cause__ or cause.__context__
+        raise

@@ -5,6 +5,7 @@ Building, opening and asking it belong here. What the tables mean is in `schema.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +16,14 @@ import pyarrow.dataset
 
 from warehouse.home import Home, UserError, atomic_path
 from warehouse.schema import TABLES, Table
+from warehouse.source_columns import identifiers
 from warehouse.store import Store
 
 QUERIES = Path(__file__).parent / "queries"
 # The oldest storage format that DuckDB writes, so that programs of version 1.0 and later read the file.
 STORAGE_VERSION = "v1.0.0"
 
+FILES = "files"
 METRICS = TABLES["benchmark_metrics"]
 BEFORE = replace(
     METRICS,
@@ -180,7 +183,23 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
 
 
 def _add_table(connection: duckdb.DuckDBPyConnection, table: Table, files: list[str]) -> None:
-    _add_rows(connection, table, f"read_parquet([{', '.join(map(_literal, files))}])" if files else None)
+    rows = f"read_parquet([{', '.join(map(_literal, files))}])" if files else None
+    further = _further_columns(connection, rows) if table.name == FILES and rows else {}
+    _add_rows(connection, table, rows, further)
+
+
+def _further_columns(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:
+    """A column for each name in the JSON objects of `source`, at most 100, and the SQL of its values."""
+    found = connection.execute(f"SELECT DISTINCT unnest(json_keys(source)) FROM {rows}").fetchall()
+    return {
+        column: f"json_extract_string(source, {_literal(_pointer(name))})"
+        for name, column in identifiers(name for (name,) in found).items()
+    }
+
+
+def _pointer(name: str) -> str:
+    """The JSON pointer to a member of an object."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _add_former_metrics(connection: duckdb.DuckDBPyConnection, former: Path) -> None:
@@ -229,9 +248,18 @@ def _differs(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> boo
     return bool(found == [(True,)])
 
 
-def _add_rows(connection: duckdb.DuckDBPyConnection, table: Table, source: str | None) -> None:
-    """The table, or its view, from what SQL names; without rows where nothing is named."""
-    name, columns = _identifier(table.name), ", ".join(map(_identifier, table.column_names))
+def _add_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, source: str | None, further: Mapping[str, str] | None = None
+) -> None:
+    """The table, or its view, from what SQL names; without rows where nothing is named.
+
+    `further` are columns beside those of the schema, by name, and the SQL of their values.
+    """
+    further = further or {}
+    name = _identifier(table.name)
+    columns = ", ".join(
+        [*map(_identifier, table.column_names), *(f"{sql} AS {_identifier(column)}" for column, sql in further.items())]
+    )
     connection.register("typed", table.arrow.empty_table())
     if source is None:
         types = connection.execute("DESCRIBE typed").fetchall()
@@ -245,6 +273,7 @@ def _add_rows(connection: duckdb.DuckDBPyConnection, table: Table, source: str |
     connection.unregister("typed")
     about = f"{table.description} Key: {', '.join(table.key)}. {_version_of(table)}"
     comments = {column.name: column.comment for column in table.columns}
+    comments |= dict.fromkeys(further, "what the corpus says beside the file; null where it says nothing")
     _comment(connection, "TABLE" if table.copied else "VIEW", table.name, about, comments)
 
 

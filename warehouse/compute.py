@@ -6,6 +6,7 @@ processes there are, and where, belongs here; what they do belongs to the stages
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -31,5 +32,21 @@ class Compute:
             yield from map(function, shards)
             return
         # Forked children inherit the locks of polars' and torch's threads; a fork server starts from a clean process.
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("forkserver")) as pool:
+        context = multiprocessing.get_context("forkserver")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_the_run) as pool:
             yield from pool.map(function, shards)
+
+
+def _end_with_the_run() -> None:
+    """End this worker when the process that it works for dies, with what it started in threads of its own.
+
+    The kernel's own signal would come with the end of the fork server, which is the parent here and may live on.
+    """
+    run = multiprocessing.parent_process()
+    assert run is not None
+
+    def watch() -> None:
+        run.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end_with_the_run", daemon=True).start()

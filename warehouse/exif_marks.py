@@ -8,7 +8,7 @@ absence says nothing, and anyone can remove them.
 import re
 from collections.abc import Mapping
 
-from warehouse.exif_values import numbers, text
+from warehouse.exif_values import GENERATION_TEXT, Reason, numbers, text
 
 # Names of programs that change pixels or write files anew; Apple and Google Photos sign as `Photos 1.5` and `Google`.
 # Names of firmware (HDR+, Ver.1.00) are not among them.
@@ -32,38 +32,92 @@ _EDITORS = re.compile(
 _GENERATORS = re.compile(
     r"""\b(
     stable[\ -]?diffusion | sdxl | midjourney | dall[-·\ ]?e | novelai | invokeai | comfyui | automatic1111 | fooocus
-    | adobe\ firefly | ideogram | leonardo\.ai | flux\.1 | dreamstudio | craiyon | nightcafe
+    | adobe[ _]firefly | ideogram | leonardo\.ai | flux\.1 | dreamstudio | craiyon | nightcafe | chatgpt
+    | gpt-?(4o|image)\S* | openai | bing\ image\ creator | google\ (ai|generative\ ai) | draw\ ?things
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 
-# IPTC NewsCodes "digital source type" (http://cv.iptc.org/newscodes/digitalsourcetype/): made by a model or an
-# algorithm, wholly or in part. Captures and scans are the other terms.
-_GENERATED_SOURCES = frozenset(
-    {
-        "trainedalgorithmicmedia",
-        "compositewithtrainedalgorithmicmedia",
-        "compositesynthetic",
-        "algorithmicmedia",
-        "datadrivenmedia",
-        "virtualrecording",
-    }
+# IPTC NewsCodes "digital source type" (http://cv.iptc.org/newscodes/digitalsourcetype/), with the retired ones and
+# those that C2PA adds. Made by a model or an algorithm, wholly or in part:
+_GENERATED_SOURCES = (
+    *("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic", "algorithmicMedia"),
+    *("dataDrivenMedia", "virtualRecording", "trainedAlgorithmicData"),
 )
-_CAPTURED_SOURCES = frozenset({"digitalcapture", "computationalcapture", "compositecapture"})
+_CAPTURED_SOURCES = ("digitalCapture", "computationalCapture", "compositeCapture", "multiFrameCapture")
+_OTHER_SOURCES = (
+    *("negativeFilm", "positiveFilm", "print", "humanEdits", "minorHumanEdits", "algorithmicallyEnhanced"),
+    *("softwareImage", "digitalArt", "digitalCreation", "screenCapture", "composite", "empty"),
+)
+_SOURCES = {term.lower(): term for term in (*_GENERATED_SOURCES, *_CAPTURED_SOURCES, *_OTHER_SOURCES)}
 
 # PNG text in which the common user interfaces keep the prompt or the graph; exiftool capitalises the first letter.
 _PNG_TEXT = frozenset(
-    {"parameters", "prompt", "workflow", "dream", "sd-metadata", "invokeai_metadata", "generation_data"}
+    {"parameters", "prompt", "workflow", "dream", "sd-metadata", "invokeai_metadata", "invokeai_graph"}
+    | {"generation_data", "generation_time", "fooocus_scheme", "swarm", "sui_image_params", "aigc"}
+)
+# Tags by which a file says that it was generated, whatever they hold: IPTC 2025.1, and the label that China requires.
+_STATEMENTS = re.compile(
+    r"XMP-iptcExt:AI(SystemUsed|SystemVersionUsed|PromptInformation|PromptWriterName)|XMP-\w+:AIGC", re.I
+)
+# ComfyUI writes graph and prompt into Make and Model of a WebP; others into a comment or a description.
+_GRAPH = re.compile(r"\s*(workflow|prompt)\s*:\s*[\[{]", re.IGNORECASE)
+_MIDJOURNEY = re.compile(r"Job ID: [0-9a-f]{8}-[0-9a-f]{4}-")
+_CREDIT = re.compile(r"(made|edited) with google ai\b", re.IGNORECASE)
+
+# C2PA actions that change pixels; created, opened, placed, published and converted do not.
+_EDITING = re.compile(
+    r"c2pa\.(edited|cropped|color_adjustments|colorAdjustments|drawing|filtered|orientation|resized|removed|adjustedColor"
+    r"|changedSpeed|enhanced|redacted|watermarked|addedText|deleted)(\..*)?"
 )
 
 _SOFTWARE = ("IFD0:Software", "PNG:Software", "XMP-xmp:CreatorTool", "XMP-tiff:Software")
+_AGENTS = ("CBOR:ActionsSoftwareAgent", "CBOR:ActionsSoftwareAgentName")
+
+
+def is_generation_text(tag: str, value: object) -> bool:
+    """Whether a text is what a generator was told or says it did, or stands in the place of one."""
+    group, _, name = tag.partition(":")
+    if value == GENERATION_TEXT or (group == "PNG" and name.lower() in _PNG_TEXT):
+        return True
+    if group.startswith("XMP-") and _STATEMENTS.fullmatch(tag):
+        return True
+    if not isinstance(value, str):
+        return False
+    parameters = "Steps: " in value and "Sampler: " in value
+    if name in {"UserComment", "Comment", "ImageDescription", "Description", "XPComment"}:
+        return parameters or _MIDJOURNEY.search(value) is not None
+    if name in {"Make", "Model"}:
+        return _GRAPH.match(value) is not None
+    return name == "Credit" and _CREDIT.match(value) is not None
+
+
+def source_terms(value: object) -> list[str]:
+    """The IPTC digital source types that one or several addresses name, as IPTC writes them; others are left out."""
+    items = value if isinstance(value, list) else [value]
+    words = [str(text(item)).lower().rstrip("/").rpartition("/")[2] for item in items]
+    return [_SOURCES[word] for word in words if word in _SOURCES]
+
+
+def digital_source_type(tags: Mapping[str, object]) -> str | None:
+    """All IPTC digital source types that the file states, in XMP or in C2PA actions: each once, in order, by `; `."""
+    return "; ".join(sorted(_sources(tags))) or None
+
+
+def c2pa_claim_generator(tags: Mapping[str, object]) -> str | None:
+    """The program that signed the C2PA manifest, with its version, by its own words."""
+    name = _first(tags, "CBOR:Claim_Generator_InfoName")
+    if name is None:
+        return _first(tags, "CBOR:Claim_generator")
+    version = _first(tags, "CBOR:Claim_Generator_InfoVersion")
+    return f"{name} {version}" if version is not None else name
 
 
 def edit_evidence(tags: Mapping[str, object]) -> tuple[str, ...]:
     """What in `tags` says that the picture was edited, composed of several or scanned; empty if nothing does.
 
     Software (0x0131) or CreatorTool names an editor; CustomRendered (0xA401) is not 0; CompositeImage (0xA460) is 2
-    or 3; FileSource (0xA300) is 1 or 2, a scanner; XMP carries an editing history.
+    or 3; FileSource (0xA300) is 1 or 2, a scanner; XMP carries an editing history, C2PA an action that edits.
     """
     evidence = [f"{tag}: {name}" for tag, name in _names(tags) if _EDITORS.search(name)]
     custom, composite, source = (
@@ -77,34 +131,38 @@ def edit_evidence(tags: Mapping[str, object]) -> tuple[str, ...]:
         evidence.append(f"ExifIFD:FileSource: {source:g} (scanner)")
     if any(tag.startswith("XMP-xmpMM:History") for tag in tags):
         evidence.append("XMP history")
+    actions = {action for action in _texts(tags.get("CBOR:ActionsAction")) if _EDITING.fullmatch(action)}
+    evidence += [f"C2PA action {action}" for action in sorted(actions)]
     return tuple(evidence)
 
 
 def generator_evidence(tags: Mapping[str, object]) -> tuple[str, ...]:
     """What in `tags` says that a generator made the picture; empty if nothing does.
 
-    IPTC DigitalSourceType, wherever it stands (XMP, C2PA actions); generators' PNG text or UserComment (0x9286); a
-    C2PA manifest, unless the only source types it states are captures, as signing cameras do; Software.
+    IPTC DigitalSourceType, wherever it stands (XMP, C2PA actions); a C2PA manifest, unless the only source types it
+    states are captures, as signing cameras do; generators' own text in PNG, comments (0x9286), descriptions, Make and
+    Model; statements by IPTC's tags; the name of a generator as Software or as agent of a C2PA action.
     """
-    sources = {
-        word: tag for tag in sorted(tags) if tag.lower().endswith("digitalsourcetype") for word in _terms(tags[tag])
-    }
-    evidence = [f"{tag}: {word}" for word, tag in sources.items() if word in _GENERATED_SOURCES]
+    sources = _sources(tags)
+    evidence = [f"{tag}: {term}" for term, tag in sources.items() if term in _GENERATED_SOURCES]
     manifest = any(
         tag.endswith("JUMDLabel") and "c2pa" in str(text(value)).lower() for tag, value in tags.items()
     ) or any(tag.startswith("JUMBF:C2PA") for tag in tags)
-    if manifest and not (sources and sources.keys() <= _CAPTURED_SOURCES):
+    if manifest and not (sources and sources.keys() <= set(_CAPTURED_SOURCES)):
         evidence.append("C2PA manifest")
-    evidence += [
-        f"PNG text {tag.partition(':')[2].lower()}"
-        for tag in sorted(tags)
-        if tag.startswith("PNG:") and tag.partition(":")[2].lower() in _PNG_TEXT
-    ]
-    comment = tags.get("ExifIFD:UserComment")
-    if isinstance(comment, str) and "Steps: " in comment and "Sampler: " in comment:
-        evidence.append("ExifIFD:UserComment: generation parameters")
-    evidence += [f"{tag}: {name}" for tag, name in _names(tags) if _GENERATORS.search(name)]
+    for tag in sorted(tags):
+        if is_generation_text(tag, tags[tag]):
+            group, _, name = tag.partition(":")
+            evidence.append(f"PNG text {name.lower()}" if group == "PNG" else f"{tag}: generation parameters")
+    names = _names(tags) + [(tag, agent) for tag in _AGENTS for agent in _texts(tags.get(tag))]
+    evidence += [f"{tag}: {name}" for tag, name in dict.fromkeys(names) if _GENERATORS.search(name)]
     return tuple(evidence)
+
+
+def _sources(tags: Mapping[str, object]) -> dict[str, str]:
+    """Digital source types that the file states, and where."""
+    stated = [tag for tag in sorted(tags) if tag.lower().endswith("digitalsourcetype")]
+    return {term: tag for tag in stated for term in source_terms(tags[tag])}
 
 
 def _names(tags: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -112,7 +170,11 @@ def _names(tags: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(tag, str(text(tags[tag]))) for tag in _SOFTWARE if tag in tags]
 
 
-def _terms(value: object) -> list[str]:
-    """The last path segments, in lower case, of one or several NewsCodes addresses."""
-    items = value if isinstance(value, list) else [value]
-    return [str(text(item)).lower().rstrip("/").rpartition("/")[2] for item in items]
+def _texts(value: object) -> list[str]:
+    return [str(text(item)) for item in (value if isinstance(value, list) else [value])]
+
+
+def _first(tags: Mapping[str, object], tag: str) -> str | None:
+    value = tags.get(tag)
+    first = text(value[0] if isinstance(value, list) and value else value)
+    return None if isinstance(first, Reason) else first

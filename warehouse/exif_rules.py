@@ -1,44 +1,27 @@
-"""From exiftool's tags to typed columns: which tags are kept at all, and the rules that make a row of table `exif`.
+"""From exiftool's tags to typed columns: the rules that make a row of table `exif`.
 
-The list of private tags and the registry of columns (tag, EXIF id, range, codes) belong here as data, with the pure
-functions that apply them: any JSON gives a row and a reason for every value not taken, never an exception. Reading
-single values belongs in `exif_values.py`, marks of editors and generators in `exif_marks.py`, names of makers and
-models in `exif_names.py`, running exiftool in `exiftool.py`.
+The registry of columns (tag, EXIF id, range, codes) belongs here as data, with the pure functions that apply it: any
+JSON gives a row and a reason for every value not taken, never an exception. Reading single values belongs in
+`exif_values.py`, comparing several in `exif_checks.py`, marks of editors and generators in `exif_marks.py`, names of
+makers and models in `exif_names.py`, which tags are kept at all in `exif_privacy.py`, running exiftool in
+`exiftool.py`.
 
 Keys are exiftool's with `-G1` (`ExifIFD:FNumber`). Columns come from IFD0 and ExifIFD only: IFD1 describes the
 thumbnail, and maker notes use the same names for other things. Tag ids and codes: Exif 3.0 (CIPA DC-008-2023), 4.6.
 """
 
-import fnmatch
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
-from warehouse.exif_marks import edit_evidence, generator_evidence
+from warehouse.exif_checks import crop_factor_fits, differs_from_pixels, is_after, is_impossible
+from warehouse.exif_marks import c2pa_claim_generator, digital_source_type, edit_evidence, generator_evidence
 from warehouse.exif_names import is_placeholder, maker, model
-from warehouse.exif_values import Reason, excerpt, is_binary, number, numbers, text
+from warehouse.exif_values import Reason, date, excerpt, number, numbers, text
 
 RowValue = str | float | int | bool | None
 
 SIMULATOR = "sdaie simulator 1"
-
-# Groups that hold nothing of the file's own content: the file system, exiftool itself, values it derives from others.
-DROPPED_GROUPS = frozenset({"", "Composite", "ExifTool", "GPS", "System"})
-
-# Names of private tags, in whichever group (EXIF, maker notes, XMP, IPTC, PNG text): where, which device, who.
-# HostComputer goes too (a computer is often called after its owner), and identifiers that tie a file to others.
-PRIVATE_TAGS = {
-    "where": "*gps* *latitude* *longitude* *altitude* *location* *city country* state province* *landmark* *address*",
-    "device": "*serial* cameraid *deviceid* *imei* hostcomputer *filename* *filepath* *userlabel*",
-    "file": "*uniqueid* *uuid* *documentid *instanceid *identifier",
-    "owner": "*owner* *copyright* *rights usageterms webstatement *licensor* publisher contributor credit*",
-    "author": "*artist* *author* creator creator[!t]* *creatorname* *creatorid *by-line* writer-editor captionwriter*",
-    "person": "*photographer* *personin* *personname* *persondisplayname* region*name face*name people baby* pet*name",
-    "contact": "*contact* *username* *email* *phone*",
-}
-_PRIVATE = re.compile("|".join(fnmatch.translate(name) for names in PRIVATE_TAGS.values() for name in names.split()))
 
 
 @dataclass(frozen=True)
@@ -135,7 +118,20 @@ CODES = (
 _ORIENTATION = "IFD0:Orientation"  # 0x0112
 _MAKE, _MODEL, _SOFTWARE = "IFD0:Make", "IFD0:Model", "IFD0:Software"  # 0x010F, 0x0110, 0x0131
 _TAKEN_AT = "ExifIFD:DateTimeOriginal"  # 0x9003
-_DATE = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)[ T](\d\d):(\d\d):(\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_WRITTEN_AT = ("ExifIFD:CreateDate", "IFD0:ModifyDate")  # 0x9004 DateTimeDigitized, 0x0132 DateTime
+# Where EXIF states the size of the picture: PixelXDimension and PixelYDimension (0xA002, 0xA003), else ImageWidth and
+# ImageLength (0x0100, 0x0101), in which some telephones keep the size of the sensor.
+_SIZES = (
+    ("ExifIFD:ExifImageWidth", "ExifIFD:ExifImageHeight"),
+    ("IFD0:ImageWidth", "IFD0:ImageHeight"),
+)
+
+COLUMN_TAGS = (
+    frozenset(spec.tag for spec in (*NUMBERS, *CODES, ISO, *SENSITIVITIES))
+    | {spec.apex.tag for spec in NUMBERS if spec.apex is not None}
+    | {_ORIENTATION, _MAKE, _MODEL, _SOFTWARE, _TAKEN_AT}
+)
+"""The tags of which a value that is not taken has a reason."""
 
 
 @dataclass(frozen=True)
@@ -155,38 +151,36 @@ class NormalisedExif:
     issues: tuple[ExifIssue, ...]
 
 
-def is_private(tag: str) -> bool:
-    """Whether a tag (`group:name`) tells a place, a device's serial number or a person's name."""
-    group, _, name = tag.rpartition(":")
-    return group == "GPS" or _PRIVATE.match(name.lower()) is not None
+def normalise(tags: Mapping[str, object], stored: tuple[int, int] | None = None) -> NormalisedExif:
+    """The row of table `exif` that these tags give; total: every JSON object gives one.
 
-
-def ingested(tags: Mapping[str, object]) -> dict[str, object]:
-    """What table `exif_raw` keeps of exiftool's tags: the file's own, not private, no placeholders of binary data."""
-    return {
-        tag: value
-        for tag, value in tags.items()
-        if tag.rpartition(":")[0] not in DROPPED_GROUPS and not is_private(tag) and not is_binary(value)
-    }
-
-
-def normalise(tags: Mapping[str, object]) -> NormalisedExif:
-    """The row of table `exif` that these tags give; total: every JSON object gives one."""
+    `stored` is the width and height of the stored pixels, None where they are not known.
+    """
     notes = _Notes(tags)
     make_text, model_text = notes.text(_MAKE), notes.text(_MODEL)
     make = maker(make_text) if make_text is not None else None
     edits, marks = edit_evidence(tags), generator_evidence(tags)
     row: dict[str, RowValue] = {"make": make}
-    row["model"] = model(model_text, make) if model_text is not None else None
+    row["model"] = camera = model(model_text, make) if model_text is not None else None
     row |= {code.column: notes.label(code) for code in CODES}
-    row |= {spec.column: notes.measured(spec) for spec in NUMBERS}
+    measured = {spec.column: notes.measured(spec) for spec in NUMBERS}
+    row |= measured
     row["iso"] = notes.sensitivity()
+    focal, equivalent = measured["focal_length_mm"], measured["focal_length_35mm_mm"]
+    if focal is not None and equivalent is not None:
+        zoom = max(measured["digital_zoom_ratio"] or 1.0, 1.0)
+        if not crop_factor_fits(make, camera, focal, equivalent, zoom):
+            notes.note("ExifIFD:FocalLengthIn35mmFormat", Reason.DISAGREES_WITH_CROP_FACTOR)
     row["orientation"] = notes.orientation()
     row["taken_at"] = notes.taken_at()
     row["software"] = software = notes.text(_SOFTWARE)
     row["edited"] = bool(edits)
     row["edit_evidence"] = "; ".join(edits) or None
+    stated = notes.stated_size()
+    row["resized_or_cropped"] = None if stated is None or stored is None else differs_from_pixels(stated, stored)
     row["generator_mark"] = "; ".join(marks) or None
+    row["digital_source_type"] = digital_source_type(tags)
+    row["c2pa_claim_generator"] = c2pa_claim_generator(tags)
     row["simulated"] = software == SIMULATOR
     return NormalisedExif(row, tuple(notes.issues.values()))
 
@@ -228,8 +222,10 @@ class _Notes:
         return label
 
     def measured(self, spec: Number) -> float | None:
-        if spec.unused is not None and excerpt(self.tags.get(spec.tag)) in {"0", "undef"}:
-            return spec.unused
+        if spec.unused is not None:
+            raw = self.tags.get(spec.tag)
+            if number(raw) == 0 or excerpt(raw) == "undef":
+                return spec.unused
         direct = self._in_range(spec)
         if spec.apex is None or spec.apex.tag not in self.tags:
             return direct
@@ -272,18 +268,25 @@ class _Notes:
     def taken_at(self) -> str | None:
         if _TAKEN_AT not in self.tags:
             return None
-        value = text(self.tags[_TAKEN_AT])
-        if isinstance(value, Reason):
-            self.note(_TAKEN_AT, value)
-        elif not any(c in "123456789" for c in value):
-            self.note(_TAKEN_AT, Reason.UNKNOWN)
-        elif found := _DATE.fullmatch(value):
-            try:
-                return str(datetime.fromisoformat("{}-{}-{} {}:{}:{}".format(*found.groups())))
-            except ValueError:
-                self.note(_TAKEN_AT, Reason.NOT_A_DATE)
-        else:
-            self.note(_TAKEN_AT, Reason.NOT_A_DATE)
+        taken = date(self.tags[_TAKEN_AT])
+        if isinstance(taken, Reason):
+            self.note(_TAKEN_AT, taken)
+            return None
+        if is_impossible(taken):
+            self.note(_TAKEN_AT, Reason.IMPOSSIBLE_DATE)
+            return None
+        for tag in _WRITTEN_AT:
+            written = date(self.tags.get(tag))
+            if not isinstance(written, Reason) and is_after(taken, written):
+                self.note(tag, Reason.TAKEN_AFTER_WRITTEN)
+        return str(taken)
+
+    def stated_size(self) -> tuple[int, int] | None:
+        """Width and height in px that EXIF states of the picture; None where it states none."""
+        for sides in _SIZES:
+            width, height = (number(self.tags.get(side)) for side in sides)
+            if isinstance(width, float) and isinstance(height, float) and width > 0 and height > 0:
+                return int(width), int(height)
         return None
 
     def _in_range(self, spec: Number) -> float | None:

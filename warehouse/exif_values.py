@@ -7,11 +7,17 @@ raises. What a tag means, its codes and its range belong in `exif_rules.py`; mar
 
 import math
 import re
+from datetime import datetime
 from enum import StrEnum
 
 EXCERPT_CHARACTERS = 200
 
+GENERATION_TEXT = "(text of a generator)"
+"""What stands in place of a prompt."""
+
+_WITHHELD = re.compile(r"\((text of \d+ characters|text of a generator)\)")
 _BINARY = re.compile(r"\(Binary data \d+ bytes.*", re.DOTALL)
+_DATE = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)[ T](\d\d):(\d\d):(\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(\d{1,40}(\.\d*)?|\.\d+)([eE][-+]?\d{1,4})?", re.ASCII)
 
 
@@ -22,12 +28,18 @@ class Reason(StrEnum):
     """No value: empty text, or only blanks and NULs."""
     PLACEHOLDER = "placeholder"
     """Text that stands for no value: `--`, `unknown`, exiftool's `(Binary data ...)`."""
+    WITHHELD = "withheld"
+    """Text that may tell of a person (a path, an address, a prompt, words where a number is due), so it is not kept."""
     NOT_TEXT = "not_text"
     """A list or structure where text is due."""
     NOT_A_NUMBER = "not_a_number"
     """Text (a unit suffix, a label), a truth value, several values or a structure where one number is due."""
     NOT_A_DATE = "not_a_date"
     """Not `YYYY:MM:DD HH:MM:SS`, or no day of the calendar."""
+    IMPOSSIBLE_DATE = "impossible_date"
+    """A day before the first photograph (1826) or after 2100; missing."""
+    TAKEN_AFTER_WRITTEN = "taken_after_written"
+    """Taken more than a day after it was digitised or the file was changed, by this other tag. Value kept."""
     UNDEFINED = "undefined"
     """A fraction with denominator zero: 0/0 (exiftool prints `undef`) or n/0 (`inf`)."""
     UNKNOWN = "unknown"
@@ -44,6 +56,8 @@ class Reason(StrEnum):
     """The value was taken from this APEX tag, since the direct one is missing or unusable. Value kept."""
     DISAGREES_WITH_APEX = "disagrees_with_apex"
     """The direct tag and this APEX tag differ by more than 1/3 EV. The direct value is kept."""
+    DISAGREES_WITH_CROP_FACTOR = "disagrees_with_crop_factor"
+    """Over the focal length, this 35 mm one gives a crop factor that the camera's sensor cannot have. Value kept."""
 
 
 def as_printed(digits: str) -> float | str:
@@ -57,6 +71,13 @@ def is_binary(value: object) -> bool:
     return isinstance(value, str) and _BINARY.fullmatch(value.strip()) is not None
 
 
+def withheld(value: object) -> object:
+    """What stands in place of text that is not kept: `text` and `number` know its form. A structure is emptied."""
+    if not isinstance(value, str):
+        return []
+    return value if _WITHHELD.fullmatch(value) else f"(text of {len(value)} characters)"
+
+
 def text(value: object) -> str | Reason:
     """Text of a scalar: cut at the first NUL after the padding, blanks collapsed, valid UTF-8, printable only."""
     if isinstance(value, bool):
@@ -67,6 +88,8 @@ def text(value: object) -> str | Reason:
         return Reason.EMPTY if value is None else Reason.NOT_TEXT
     if is_binary(value):
         return Reason.PLACEHOLDER
+    if _WITHHELD.fullmatch(value):
+        return Reason.WITHHELD
     words = value.strip("\0 \t\r\n").split("\0", 1)[0].split()
     clean = " ".join(filter(None, ("".join(filter(str.isprintable, word)) for word in words)))
     return clean[:EXCERPT_CHARACTERS].rstrip() or Reason.EMPTY
@@ -81,7 +104,7 @@ def number(value: object) -> float | Reason:
         if word.lower().lstrip("+-") in {"undef", "inf", "nan"}:
             return Reason.UNDEFINED
         if not _NUMBER.fullmatch(word):
-            return Reason.NOT_A_NUMBER
+            return Reason.WITHHELD if _WITHHELD.fullmatch(word) else Reason.NOT_A_NUMBER
         return _finite(float(word))
     if value is None:
         return Reason.EMPTY
@@ -95,11 +118,26 @@ def number(value: object) -> float | Reason:
 
 def numbers(value: object) -> list[float | Reason]:
     """The numbers of a JSON list or of a blank-separated text, in order; one element for a scalar."""
-    if isinstance(value, str) and len(words := value[:EXCERPT_CHARACTERS].split()) > 1:
-        return [number(word) for word in words]
+    if isinstance(value, str) and not _WITHHELD.fullmatch(value):
+        words = value[:EXCERPT_CHARACTERS].split()
+        return [number(word) for word in words] if len(words) > 1 else [number(value)]
     if isinstance(value, list) and value:
         return [number(item) for item in value[:EXCERPT_CHARACTERS]]
     return [number(value)]
+
+
+def date(value: object) -> datetime | Reason:
+    """The day and second that a text names, without its time zone: EXIF means the camera's own clock."""
+    words = text(value)
+    if isinstance(words, Reason):
+        return words
+    if not any(c in "123456789" for c in words):
+        return Reason.UNKNOWN
+    found = _DATE.fullmatch(words)
+    try:
+        return datetime.fromisoformat("{}-{}-{} {}:{}:{}".format(*found.groups())) if found else Reason.NOT_A_DATE
+    except ValueError:
+        return Reason.NOT_A_DATE
 
 
 def excerpt(value: object) -> str:

@@ -4,6 +4,7 @@ Paths and the atomic writing of single files belong here; the tables inside belo
 `registry.py`.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -16,8 +17,28 @@ from tempfile import NamedTemporaryFile
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+_NO_ROOM = "free some space"
+_NO_WAY_IN = "give permission to write there, or use another home"
+_MENDED = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: "allow larger files (`ulimit -f`)",
+    errno.EROFS: _NO_WAY_IN,
+    errno.EACCES: _NO_WAY_IN,
+    errno.EPERM: _NO_WAY_IN,
+}
+
+
 class UserError(Exception):
     """Something the user can mend: one line that says what is wrong and what to do."""
+
+
+def as_user_error(error: OSError, target: Path | str) -> Exception:
+    """What to raise where `target` could not be written: a UserError where a user can mend it, else the error."""
+    if error.errno not in _MENDED:
+        return error
+    said = os.strerror(error.errno)
+    return UserError(f"{target} cannot be written: {said}: {_MENDED[error.errno]}, and run it again")
 
 
 @dataclass(frozen=True)
@@ -96,7 +117,17 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` to write to; on leaving it is flushed to disk and renamed to `target`.
 
     Whoever reads `target` sees the old file or the new one, never a part. On an exception nothing is left behind.
+    Raises UserError where the disk is full or writing is not allowed.
     """
+    try:
+        with _atomic_path(target) as temporary:
+            yield temporary
+    except OSError as error:
+        raise as_user_error(error, target) from None
+
+
+@contextmanager
+def _atomic_path(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=target.parent, prefix=".writing-", suffix=target.suffix, delete=False) as file:
         temporary = Path(file.name)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-MAX_BYTES = 512 * 1024 * 1024
+from warehouse.home import canonical_json
+
+MAX_BYTES = 256 * 1024 * 1024
 """Larger files are not read."""
 
 
@@ -30,9 +32,10 @@ class Listed:
     """A file of a source: its uri, its group, and what tells that it changed.
 
     `size` in bytes, `modified_ns` since 1970 and `etag` are None where the source does not tell them; all three are
-    where nothing is there. `columns` are further columns of a table of files or fields beside a picture in a tar shard,
-    name and value, sorted. `span` is `offset+size` of a picture in a tar shard. `is_container`: a tar shard, whose
-    `members` are the pictures; its group is of no use.
+    where nothing is there. A source that does not know at the moment whether something is there (a server that fails)
+    gives an `etag` that says why, so that what is listed changes when it does. `columns` are further columns of a table
+    of files or fields beside a picture in a tar shard, name and value, sorted. `span` is `offset+size` of a picture in
+    a tar shard. `is_container`: a tar shard, whose `members` are the pictures; its group is of no use.
     """
 
     uri: str
@@ -43,6 +46,18 @@ class Listed:
     columns: tuple[tuple[str, str], ...] = ()
     span: str | None = None
     is_container: bool = False
+
+
+def printable(name: str) -> str:
+    """A name as a table can hold it: bytes that are no UTF-8 are written as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def source_json(columns: tuple[tuple[str, str], ...]) -> str | None:
+    """Further columns as a table holds them: a JSON object with keys `source_NAME`, None where there are none."""
+    if not columns:
+        return None
+    return printable(canonical_json({f"source_{name}": value for name, value in columns}))
 
 
 class Place(NamedTuple):

@@ -20,7 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from warehouse.addresses import checked_address, is_address
 from warehouse.home import Home, UserError, write_text
+from warehouse.patterns import local_names
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 OWN_DETECTORS = (
@@ -37,8 +39,9 @@ class _Section(BaseModel):
 class Corpus(_Section):
     """A registered corpus of photographs.
 
-    `source` is a folder or a table of files (CSV or Parquet). `group` is the table's column that is held out together
-    (None: the first folder below the root, else the file itself).
+    `source` is a folder, a bucket or a folder's index page, tar shards, or a table of files (CSV or Parquet), as a path
+    or an address; see `sources.py`. `group` is the table's column, or the field beside a picture in a shard, that is
+    held out together (None: the first folder below the root or on its host, else the file itself).
     """
 
     source: str
@@ -123,6 +126,27 @@ class ComputeSettings(_Section):
     workers: int | None = Field(None, ge=1)
 
 
+class Network(_Section):
+    """How addresses are read.
+
+    `allow_private`: addresses of the machine itself and of private networks may be connected to. `concurrency`: reads
+    at once, of all worker processes together; `per_host`: those of one host. `timeout_s`: seconds that connecting, an
+    answer, and each wait for more of it may take; a whole read may take as long, and what its bytes need at the slowest
+    speed that is waited for. `retries`: further tries where trying again can help.
+    """
+
+    allow_private: bool = False
+    concurrency: int = Field(16, ge=1, le=256)
+    per_host: int = Field(4, ge=1, le=64)
+    timeout_s: float = Field(30, ge=0.1, le=600)
+    retries: int = Field(3, ge=0, le=10)
+
+    def shared_by(self, workers: int) -> Self:
+        """The part of one of several worker processes in the limits; at least 1."""
+        parts = {name: max(1, getattr(self, name) // workers) for name in ("concurrency", "per_host")}
+        return self.model_copy(update=parts)
+
+
 class Registry(_Section):
     """All that is registered in one home, in the order of registration."""
 
@@ -134,6 +158,7 @@ class Registry(_Section):
     binary: Binary = Binary()
     detectors: dict[Name, OtherDetector] = Field(default_factory=dict)
     compute: ComputeSettings = ComputeSettings()
+    network: Network = Network()
 
     @field_validator("detectors")
     @classmethod
@@ -162,21 +187,25 @@ def read_registry(home: Home) -> Registry:
 
 
 def resolve(home: Home, source: str) -> Path:
-    """The path of a source; a relative one lies in the home."""
+    """The path of a source that is no address; a relative one lies in the home."""
     return home.path / source
 
 
 def add_corpus(home: Home, name: str, corpus: Corpus) -> None:
     """Register a corpus.
 
-    Raises UserError where the name is no name or taken by another source, or the source is not there.
+    Raises UserError where the name is no name or taken by another source, or the source is not there. An address is
+    taken as it is.
     """
-    _add(home, "corpora", name, corpus)
+    address = is_address(corpus.source)
+    source = checked_address(corpus.source) if address else _written(home, corpus.source, patterns=True)
+    _enter(home, "corpora", name, corpus.model_dump(exclude_none=True) | {"source": source})
 
 
 def add_dataset(home: Home, name: str, dataset: Dataset) -> None:
-    """Register a benchmark set. Raises UserError as `add_corpus` does."""
-    _add(home, "datasets", name, dataset)
+    """Register a benchmark set, a folder or a table of files. Raises UserError as `add_corpus` does."""
+    entry = dataset.model_dump(exclude_none=True) | {"source": _written(home, dataset.source)}
+    _enter(home, "datasets", name, entry)
 
 
 def add_detector(home: Home, name: str, *, class_: str | None = None, scores: str | None = None) -> None:
@@ -216,14 +245,13 @@ def _set(home: Home, section: str, **settings: int | str) -> None:
     _save(home, document)
 
 
-def _add(home: Home, section: str, name: str, entry: Corpus | Dataset) -> None:
-    _enter(home, section, name, entry.model_dump(exclude_none=True) | {"source": _written(home, entry.source)})
+def _written(home: Home, source: str, *, patterns: bool = False) -> str:
+    """A source as the registry names it: one inside the home moves with it, so it is written relative to the home.
 
-
-def _written(home: Home, source: str) -> str:
-    """A source as the registry names it: one inside the home moves with it, so it is written relative to the home."""
+    `patterns`: a pattern of names is taken where some file has such a name.
+    """
     path = Path(os.path.abspath(source))  # noqa: PTH100 (resolve would follow links)
-    if not path.exists():
+    if not path.exists() and not (patterns and local_names(str(path))):
         raise UserError(f"{source}: no such file or folder")
     return path.relative_to(home.path).as_posix() if path.is_relative_to(home.path) else str(path)
 

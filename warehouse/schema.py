@@ -114,6 +114,26 @@ CATEGORICAL_COLUMNS = (
     Column("scene_capture_type", STRING, "standard, landscape, portrait, night or other", exif=0xA406),
 )
 
+_FURTHER_EXIF = (
+    Column(
+        "exposure_program",
+        STRING,
+        "manual, program, aperture_priority, shutter_priority and so on",
+        exif=0x8822,
+    ),
+    Column("light_source", STRING, "light source as the camera named it", exif=0x9208),
+    Column("digital_zoom_ratio", FLOAT, "digital zoom; 1 = not used", "ratio", 0xA404),
+    Column("max_aperture_f_number", FLOAT, "widest aperture of the lens", "f/N", 0x9205),
+    Column("orientation", INT8, "how to turn the stored pixels for display, 1-8", exif=0x0112),
+    Column(
+        "taken_at",
+        STRING,
+        "when the photograph was taken, in the camera's own local time",
+        exif=0x9003,
+    ),
+    Column("software", STRING, "program or firmware that wrote the file", exif=0x0131),
+)
+
 _FILE_FACTS = (
     Column("format", STRING, "file format by its first bytes, as Pillow names it"),
     Column("width", INT32, "stored width; null where only the metadata can be read", "px"),
@@ -192,32 +212,27 @@ _EXIF = (
             PHOTO_ID,
             *CATEGORICAL_COLUMNS,
             *RANKED_COLUMNS,
-            Column(
-                "exposure_program",
-                STRING,
-                "manual, program, aperture_priority, shutter_priority and so on",
-                exif=0x8822,
-            ),
-            Column("light_source", STRING, "light source as the camera named it", exif=0x9208),
-            Column("digital_zoom_ratio", FLOAT, "digital zoom; 1 = not used", "ratio", 0xA404),
-            Column("max_aperture_f_number", FLOAT, "widest aperture of the lens", "f/N", 0x9205),
-            Column("orientation", INT8, "how to turn the stored pixels for display, 1-8", exif=0x0112),
-            Column(
-                "taken_at",
-                STRING,
-                "when the photograph was taken, in the camera's own local time",
-                exif=0x9003,
-            ),
-            Column("software", STRING, "program or firmware that wrote the file", exif=0x0131),
+            *_FURTHER_EXIF,
             Column("edited", BOOL, "the file says that it was edited, composed or scanned; marked, not dropped"),
-            Column("edit_evidence", STRING, "what says so"),
+            Column("edit_evidence", STRING, "what says so, by `; `"),
+            Column(
+                "resized_or_cropped",
+                BOOL,
+                "EXIF states another size (0xA002 and 0xA003, else 0x0100 and 0x0101) than the stored pixels have, "
+                "upright or turned; null where either is not known; apart from edited, never a reason to leave it out",
+            ),
             Column(
                 "generator_mark",
                 STRING,
-                "what says that a generator made it (C2PA, IPTC, PNG text); never a feature",
+                "what says that a generator made it (C2PA, IPTC, PNG text, XMP, software), by `; `; never a feature",
             ),
+            Column(
+                "digital_source_type", STRING, "IPTC digital source types in XMP and C2PA, by `; `; never a feature"
+            ),
+            Column("c2pa_claim_generator", STRING, "program that signed the C2PA manifest; never a feature"),
             Column("simulated", BOOL, "rendered by the simulator of this project"),
         ),
+        version=2,
     ),
     Table(
         "exif_issues",
@@ -226,8 +241,48 @@ _EXIF = (
         (
             PHOTO_ID,
             Column("tag", STRING, "the tag, with exiftool's group"),
-            Column("reason", STRING, "reason code"),
-            Column("raw_value", STRING, "the value as printed, cut to 200 characters"),
+            Column("reason", STRING, "reason code: `Reason` in warehouse/exif_values.py has them all"),
+            Column(
+                "raw_value", STRING, "the value as printed, cut to 200 characters; text about persons only by length"
+            ),
+        ),
+    ),
+    Table(
+        "exif_pillow",
+        "The second opinion: what Pillow's own reader says of each photograph's EXIF, by the rules of table exif.",
+        ("photo_id",),
+        (
+            PHOTO_ID,
+            Column(
+                "failure", STRING, "why Pillow read nothing: not_opened or not_read, and the error; null where it did"
+            ),
+            *CATEGORICAL_COLUMNS,
+            *RANKED_COLUMNS,
+            *_FURTHER_EXIF,
+        ),
+        copied=False,
+    ),
+    Table(
+        "exif_agreement",
+        "How often Pillow's reader says the same as exiftool, by column of table exif, in files that Pillow can read.",
+        ("tag",),
+        (
+            Column("tag", STRING, "column of the table exif"),
+            Column("compared", INT64, "photographs that have it by both", "photographs"),
+            Column("agreed", INT64, "those where both say the same", "photographs"),
+            Column("only_exiftool", INT64, "photographs that have it by exiftool alone", "photographs"),
+            Column("only_pillow", INT64, "photographs that have it by Pillow alone", "photographs"),
+        ),
+    ),
+    Table(
+        "exif_disagreements",
+        "Each value that exiftool and Pillow read differently, or that only one of them read.",
+        ("photo_id", "tag"),
+        (
+            PHOTO_ID,
+            Column("tag", STRING, "column of the table exif"),
+            Column("exiftool", STRING, "its value in table exif; null if none"),
+            Column("pillow", STRING, "its value in table exif_pillow; null if none"),
         ),
     ),
 )

@@ -5,12 +5,14 @@ Walking and reading files of a local disk belong here; tables that name files to
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from warehouse.home import UserError
 from warehouse.places import MAX_BYTES, Listed, RefusedError
+from warehouse.storage import Facts
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,52 @@ class FolderSource:
         return checked_path(self.folder, uri)
 
 
+@dataclass(frozen=True)
+class LocalStorage:
+    """Files of a local disk, named relative to a folder or absolutely."""
+
+    folder: Path
+    concurrency: int = 1
+
+    def facts(self, names: Sequence[str]) -> list[Facts]:
+        """What the disk says of the files."""
+        listed = (look_at(self.folder, name, "") for name in names)
+        return [Facts(item.size, item.modified_ns, item.etag) for item in listed]
+
+    def glob(self, pattern: str) -> dict[str, Facts]:
+        """The files whose names match."""
+        names = sorted(path.relative_to(self.folder).as_posix() for path in self.folder.glob(pattern))
+        return dict(zip(names, self.facts(names), strict=True))
+
+    def read(self, name: str) -> bytes:
+        """All of a file."""
+        return read_bytes(self.folder, name)
+
+    def read_range(self, name: str, start: int, size: int) -> bytes:
+        """A part of a file."""
+        with self.open(name) as file:
+            file.seek(start)
+            return file.read(size)
+
+    def open(self, name: str) -> BinaryIO:
+        """A file of any size, to be read in order."""
+        try:
+            # Without waiting: a pipe is not to be waited for.
+            opened = os.open(self.folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise RefusedError("missing", "no such file") from None
+        except (OSError, ValueError) as error:
+            raise RefusedError("unreadable", getattr(error, "strerror", None) or str(error)) from None
+        if stat.S_ISREG(os.fstat(opened).st_mode):
+            return os.fdopen(opened, "rb")
+        os.close(opened)
+        raise RefusedError("not_a_regular_file", "a folder, pipe, device or socket")
+
+    def local_path(self, name: str) -> Path | None:
+        """Where the file lies."""
+        return checked_path(self.folder, name)
+
+
 def folder_group(corpus: str, uri: str) -> str:
     """The group of a file that no table gives one: its first folder, else itself, led by the corpus.
 
@@ -47,16 +95,23 @@ def folder_group(corpus: str, uri: str) -> str:
 
 
 def look_at(folder: Path, uri: str, group: str, columns: tuple[tuple[str, str], ...] = ()) -> Listed:
-    """A local file as listed; without size and time where nothing is there."""
+    """A local file as listed; without size and time where nothing is there.
+
+    Neither changes when a permission does, so what may not be read says so in `etag`.
+    """
+    path = f"{folder}/{uri}" if not uri.startswith("/") else uri
     try:
-        status = os.stat(f"{folder}/{uri}" if not uri.startswith("/") else uri)  # noqa: PTH116 (a Path costs more)
+        status = os.stat(path)  # noqa: PTH116 (a Path costs more)
+        etag = None if os.access(path, os.R_OK) and not uri.endswith("/") else "unreadable"
     except (OSError, ValueError):
         return Listed(uri, group, None, None, columns=columns)
-    return Listed(uri, group, status.st_size, status.st_mtime_ns, columns=columns)
+    return Listed(uri, group, status.st_size, status.st_mtime_ns, etag, columns)
 
 
 def checked_path(folder: Path, uri: str) -> Path:
     """The path of a regular file of a source, not empty and not too large. Raises RefusedError."""
+    if uri.endswith("/"):
+        raise RefusedError("unreadable", "a folder whose files cannot be listed: give permission to read it")
     path = folder / uri
     try:
         _check(path, folder, path.stat())
@@ -97,29 +152,43 @@ def _check(path: Path, folder: Path, status: os.stat_result) -> None:
 
 
 def walk(root: Path) -> Iterator[str]:
-    """Paths of all files below a folder, relative to it, in no order; linked folders are not followed."""
-    for folder, _, names in walk_folders(root):
-        for name in names:
-            yield folder + name
+    """Paths of all files below a folder, relative to it, in no order; linked folders are not followed.
+
+    A folder below that cannot be listed is not lost: its path ends in a slash. Raises UserError where that is the root.
+    """
+    try:
+        for folder, _, names in walk_folders(root, keep_closed=True):
+            for name in names:
+                yield folder + name
+    except OSError as error:
+        raise UserError(f"{root} cannot be listed: {error.strerror}: give permission to read it") from None
 
 
-def walk_folders(root: Path) -> Iterator[tuple[str, tuple[int, int], list[str]]]:
+def walk_folders(root: Path, *, keep_closed: bool = False) -> Iterator[tuple[str, tuple[int, int], list[str]]]:
     """Every folder below a folder, and itself, in no order: its path, its inode and time of change, names of its files.
 
     The path is relative and ends in a slash, but for the folder itself, which is "". Linked folders are not followed
-    and count as files.
+    and count as files. Raises OSError where one cannot be listed; with `keep_closed` only for the folder itself, and
+    one below has no identity and one file without a name.
     """
     folders = [""]
     while folders:
         folder = folders.pop()
         path = f"{root}/{folder}"
-        # Before the entries are read: what comes later moves the time past this one.
-        status = os.stat(path)  # noqa: PTH116 (a Path for each folder costs more than the call)
-        names = []
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{folder}{entry.name}/")
-                else:
-                    names.append(entry.name)
+        names, below = [], []
+        try:
+            # Before the entries are read: what comes later moves the time past this one.
+            status = os.stat(path)  # noqa: PTH116 (a Path for each folder costs more than the call)
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(f"{folder}{entry.name}/")
+                    else:
+                        names.append(entry.name)
+        except OSError:
+            if not (folder and keep_closed):
+                raise
+            yield folder, (0, 0), [""]
+            continue
+        folders += below
         yield folder, (status.st_ino, status.st_mtime_ns), names

@@ -126,7 +126,6 @@ class Store:
         definition = TABLES[table]
         arrow = _conform(definition, rows)
         folder = self.folder(table, partition)
-        folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f"{shard}.parquet"
         with atomic_path(draft) as temporary:
             pq.write_table(
@@ -163,7 +162,6 @@ class Store:
             "provenance": manifest.provenance,
             "shards": [{"file": s.file, "rows": s.rows, "inputs": s.inputs} for s in manifest.shards],
         }
-        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "manifest.json", json.dumps(document, indent=1, sort_keys=True) + "\n")
         keep = {s.file for m in (manifest, before) if m for s in m.shards}
         for path in folder.glob("*.parquet"):

@@ -1,16 +1,15 @@
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from PIL import Image
 
-from assets.corpus import FOLDS, crawl_files, files, photos, splits
+from assets.corpus import FOLDS, photos, splits
+from assets.crawl import files
 from assets.stage import Context
 from warehouse.home import Home
 from warehouse.registry import Corpus, add_corpus
-from warehouse.source_folder import FolderSource
 
 RNG = np.random.default_rng(0)
 
@@ -70,17 +69,3 @@ def test_the_same_bytes_are_one_photograph_of_the_corpus_registered_first(tmp_pa
     run(home)
     table = Context(home).store.read("photos").filter(pl.col("places") > 1)
     assert table.select("corpus", "uri", "use", "places").rows() == [("b", "x/0.png", "reference+train", 3)]
-
-
-def test_a_name_that_is_no_utf8_is_quarantined_and_counted(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(picture())
-    (tmp_path / "good.png").write_bytes(picture())
-    listed = FolderSource(tmp_path, "c").listing()
-    rows, refused = crawl_files(FolderSource(tmp_path), "c", tuple(listed))
-    assert sorted((row["uri"], row["state"]) for row in rows) == [
-        ("caf\\udce9.png", "quarantined"),
-        ("good.png", "photo"),
-    ]
-    assert [(q.uri, q.reason) for q in refused] == [("caf\\udce9.png", "name_not_utf8")]
-    for row in rows:
-        row["group"].encode()

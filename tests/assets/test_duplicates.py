@@ -8,7 +8,8 @@ from PIL import Image
 
 from assets.benchmark_images import benchmark_images
 from assets.checks import near_duplicates_seen
-from assets.corpus import files, photos
+from assets.corpus import photos
+from assets.crawl import files
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.stage import Context
 from warehouse.file_facts import look

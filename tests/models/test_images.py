@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -147,3 +148,47 @@ def test_flipped_bytes_raise_nothing_but_image_errors(picture: npt.NDArray[np.ui
             damaged[rng.integers(0, min(len(damaged), 400), 6)] = rng.integers(0, 256, 6)
             code = _code(damaged.tobytes())
             assert code in (None, "corrupt", "not_an_image", "too_large", "unsupported_mode")
+
+
+def _heif(picture: npt.NDArray[np.uint8], **options: object) -> bytes:
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(picture)).save(buffer, **options)
+    return buffer.getvalue()
+
+
+def _waves() -> npt.NDArray[np.uint8]:
+    rows, columns = np.mgrid[:64, :96]
+    return np.stack([rows * 3, columns * 2, rows + columns], axis=2).astype(np.uint8)
+
+
+def test_a_heif_is_decoded() -> None:
+    decoded = decode_rgb(_heif(_waves(), quality=-1, chroma=444))
+    assert np.abs(decoded.astype(int) - _waves()).max() <= 3
+
+
+def test_a_heif_is_turned_as_its_container_says_and_not_as_its_exif_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = _heif(_waves(), quality=-1, chroma=444, exif=exif.tobytes())  # the encoder makes it a property irot
+    assert b"irot" in turned
+    expected = np.rot90(_waves(), -1)
+    assert np.abs(decode_rgb(turned).astype(int) - expected).max() <= 3
+    # A property that no reader knows and none needs: what is left is the EXIF orientation alone.
+    assert np.abs(decode_rgb(turned.replace(b"irot", b"free")).astype(int) - _waves()).max() <= 3
+
+
+def test_ten_bits_of_a_heif_become_eight() -> None:
+    buffer = io.BytesIO()
+    deep = _waves().astype(np.uint16) * 257
+    pillow_heif.from_bytes("RGB;16", (96, 64), deep.tobytes()).save(buffer, quality=-1, chroma=444)
+    assert pillow_heif.open_heif(buffer, convert_hdr_to_8bit=False).info["bit_depth"] == 10
+    assert np.abs(decode_rgb(buffer.getvalue()).astype(int) - _waves()).max() <= 3
+
+
+def test_a_picture_of_many_strips_is_whole() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (700, 1000, 4), dtype=np.uint8)
+    picture[..., 3] = 255
+    assert np.array_equal(decode_rgb(_encoded(Image.fromarray(picture))), picture[..., :3])
+    grey = np.arange(700 * 1000, dtype=np.uint32).reshape(700, 1000) % 65536
+    decoded = decode_rgb(_encoded(Image.fromarray(grey.astype(np.uint16))))
+    assert np.array_equal(decoded[..., 0], (grey >> 8).astype(np.uint8))

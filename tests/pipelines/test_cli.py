@@ -44,6 +44,26 @@ def test_uses_and_group_are_registered(tmp_path: Path) -> None:
     assert (corpus.group, corpus.use) == ("who", ["reference"])
 
 
+def test_a_corpus_may_be_shards_a_bucket_or_addresses(tmp_path: Path) -> None:
+    import fsspec
+
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "s-0.tar").touch()
+    assert "corpus a: 1 tar shards; `sdaie run`" in said("corpus", "add", "a", "shards/*.tar")
+    assert "corpus b: 2 tar shards, 1 of unknown size" in said("corpus", "add", "b", "shards/s-{0..1}.tar")
+    fsspec.filesystem("memory").pipe({"/cli/x/1.jpg": b"1", "/cli/x/2.jpg": b"2"})
+    assert "corpus c: 2 files in 1 groups" in said("corpus", "add", "c", "memory://cli")
+    (tmp_path / "addresses.csv").write_text("url\nhttp://127.0.0.1:9/a.jpg\nphotos/a.jpg\n")
+    assert "corpus d: 2 files in 2 groups, 1 of unknown size" in said("corpus", "add", "d", "addresses.csv")
+    registered = read_registry(Home(tmp_path / "variable")).corpora
+    assert [corpus.source for corpus in registered.values()] == [
+        f"{tmp_path}/shards/*.tar",
+        f"{tmp_path}/shards/s-{{0..1}}.tar",
+        "memory://cli",
+        f"{tmp_path}/addresses.csv",
+    ]
+
+
 def test_the_ready_queries_are_listed() -> None:
     result = CliRunner().invoke(cli, ["query"])
     listed = {line.split()[0] for line in result.output.splitlines()}
@@ -132,6 +152,14 @@ def mistake(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("words", "code", "wanted"),
     [
+        ("corpus add a nowhere", 1, "no such file"),
+        ("corpus add a nowhere/*.tar", 1, "no shard has such a name"),
+        ("corpus add a photos.tar.gz", 1, "packed archives are not read"),
+        ("corpus add a memory://nowhere", 1, "memory://nowhere"),
+        ("corpus add a nothing://bucket", 1, "nothing:// cannot be read"),
+        ("corpus add a http://127.0.0.1:9/set/", 1, "cannot be listed: private_address"),
+        ("corpus add a http://127.0.0.1:9/set.csv", 1, "a private address"),
+        ("corpus add a http://user:word@host/set.csv", 1, "no place for passwords"),
         ("benchmark add a nowhere", 1, "no such file"),
         ("benchmark add a photos", 1, "no images in folders"),
         ("benchmark add a.b set", 1, "'a.b' cannot be registered"),

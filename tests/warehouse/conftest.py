@@ -62,6 +62,8 @@ def write_corpus(store: Store, simulated: bool) -> None:
     store.write("exif_raw", rows_of("exif_raw", raw))
     store.write("exif", rows_of("exif", exif))
     store.write("exif_issues", rows_of("exif_issues", issues))
+    agreement = {"tag": "iso", "compared": 60, "agreed": 60, "only_exiftool": 0, "only_pillow": 0}
+    store.write("exif_agreement", rows_of("exif_agreement", [agreement]))
     store.write("quarantine", rows_of("quarantine", quarantine), partition="files.photos")
     late = {"stage": "crops", "source": "photos", "uri": "g1/1.jpg", "reason": "too_small", "photo_id": sha("photo 1")}
     store.write("quarantine", rows_of("quarantine", [late]), partition="crops")

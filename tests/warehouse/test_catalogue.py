@@ -15,6 +15,7 @@ import pytest
 from warehouse.catalogue import QUERIES, ask, build_catalogue, connect, query, ready_queries
 from warehouse.home import Home, UserError
 from warehouse.schema import TABLES
+from warehouse.shards import frame
 from warehouse.store import Store
 
 
@@ -57,6 +58,28 @@ def test_everything_is_commented(home: Home) -> None:
     assert all(row[0] for row in query(home, tables).rows)
     about = query(home, "SELECT comment FROM duckdb_columns() WHERE table_name = 'exif' AND column_name = 'iso'").rows
     assert about == [("sensitivity [ISO] (EXIF 0x8827)",)]
+
+
+def test_what_a_corpus_says_beside_its_files_has_a_column_for_each_name(make_home: Any) -> None:
+    home = make_home("corpus")
+    store = Store(home.tables)
+    said = [
+        {"source_license": "CC0", "source_A/b~\"'": "7"},
+        {"source_license": None},
+        {f"source_{n}": "x" for n in "xy"},
+    ]
+    rows = [{"corpus": "said", "uri": str(n), "revision": 0, "source": json.dumps(each)} for n, each in enumerate(said)]
+    store.write("files", frame("files", [*rows, {"corpus": "said", "uri": "9", "revision": 0}]), partition="said")
+    build_catalogue(home, store)
+    answer = query(home, "SELECT columns('source_.*') FROM files WHERE corpus = 'said' ORDER BY uri")
+    assert answer.columns == ["source_a_b", "source_license", "source_x", "source_y"]
+    assert answer.rows == [("7", "CC0", None, None), (None,) * 4, (None, None, "x", "x"), (None,) * 4]
+    assert [column for column in query(home, "FROM files").columns if column in TABLES["files"].column_names] == list(
+        TABLES["files"].column_names
+    )
+    assert not query(
+        home, "FROM duckdb_columns() WHERE comment IS NULL AND table_name = 'files' AND schema_name = 'main'"
+    ).rows
 
 
 def test_rows_lie_in_the_order_of_the_key(home: Home) -> None:

@@ -1,4 +1,3 @@
-import struct
 from pathlib import Path
 
 import pytest
@@ -7,11 +6,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from tests.warehouse.c2pa_files import NEWSCODES, empty_manifest, manifest, signed_jpeg
 from warehouse.exif_marks import edit_evidence, generator_evidence
-from warehouse.exif_rules import normalise
+from warehouse.exif_privacy import ingested
+from warehouse.exif_rules import RowValue, normalise
 from warehouse.exiftool import ExifReader
-
-NEWSCODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 def marks_of(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -19,6 +18,12 @@ def marks_of(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         [record] = reader.read([path])
     assert record.tags is not None
     return edit_evidence(record.tags), generator_evidence(record.tags)
+
+
+def row_of(path: Path) -> dict[str, RowValue]:
+    with ExifReader() as reader:
+        [record] = reader.read([path])
+    return normalise(record.tags or {}).row
 
 
 @pytest.mark.parametrize(
@@ -102,23 +107,83 @@ def test_digital_source_type_is_read_from_the_file(tmp_path: Path, term: str, ge
         f"Iptc4xmpExt:DigitalSourceType='{NEWSCODES}{term}'/></rdf:RDF></x:xmpmeta>"
     )
     Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", xmp=xmp.encode())
-    expected = (f"XMP-iptcExt:DigitalSourceType: {term.lower()}",) if generated else ()
+    expected = (f"XMP-iptcExt:DigitalSourceType: {term}",) if generated else ()
     assert marks_of(tmp_path / "a.jpg") == ((), expected)
 
 
-def test_a_c2pa_manifest_is_read_from_the_file(tmp_path: Path) -> None:
-    def box(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", 8 + len(body)) + kind + body
+@pytest.mark.parametrize(
+    ("claim", "signer"),
+    [
+        ({"claim_generator": "Adobe_Firefly/1.0 c2pa-rs/0.2"}, "Adobe_Firefly/1.0 c2pa-rs/0.2"),
+        ({"claim_generator_info": [{"name": "ChatGPT", "version": "4.1"}]}, "ChatGPT 4.1"),
+        ({"alg": "sha256"}, None),
+    ],
+)
+def test_a_c2pa_manifest_is_read_from_the_file(tmp_path: Path, claim: dict[str, object], signer: str | None) -> None:
+    action: dict[str, object] = {"action": "c2pa.created", "digitalSourceType": f"{NEWSCODES}trainedAlgorithmicMedia"}
+    signed = signed_jpeg(tmp_path / "signed.jpg", manifest(claim, [action]))
+    evidence = ("CBOR:ActionsDigitalSourceType: trainedAlgorithmicMedia", "C2PA manifest")
+    assert marks_of(signed) == ((), evidence)
+    row = row_of(signed)
+    assert (row["c2pa_claim_generator"], row["digital_source_type"]) == (signer, "trainedAlgorithmicMedia")
 
-    description = bytes.fromhex("63327061 0011 0010 8000 00AA00389B71") + b"\x03c2pa\0"
-    manifest = box(b"jumb", box(b"jumd", description))
-    segment = b"JP" + struct.pack(">HI", 1, 1) + manifest
+
+def test_a_manifest_that_says_nothing_is_still_a_mark(tmp_path: Path) -> None:
+    assert marks_of(signed_jpeg(tmp_path / "empty.jpg", empty_manifest())) == ((), ("C2PA manifest",))
+
+
+def test_a_manifest_of_edits_is_evidence_of_both(tmp_path: Path) -> None:
+    actions: list[dict[str, object]] = [
+        {"action": "c2pa.opened", "digitalSourceType": f"{NEWSCODES}digitalCapture"},
+        {"action": "c2pa.cropped"},
+        {"action": "c2pa.edited", "digitalSourceType": f"{NEWSCODES}compositeWithTrainedAlgorithmicMedia"},
+    ]
+    signed = signed_jpeg(tmp_path / "edited.jpg", manifest({}, actions))
+    edits, marks = marks_of(signed)
+    assert edits == ("C2PA action c2pa.cropped", "C2PA action c2pa.edited")
+    assert marks == ("CBOR:ActionsDigitalSourceType: compositeWithTrainedAlgorithmicMedia", "C2PA manifest")
+    assert row_of(signed)["digital_source_type"] == "compositeWithTrainedAlgorithmicMedia; digitalCapture"
+
+
+def test_a_plain_file_has_no_marks(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.jpg")
-    plain = (tmp_path / "plain.jpg").read_bytes()
-    signed = plain[:2] + b"\xff\xeb" + struct.pack(">H", 2 + len(segment)) + segment + plain[2:]
-    (tmp_path / "signed.jpg").write_bytes(signed)
     assert marks_of(tmp_path / "plain.jpg") == ((), ())
-    assert marks_of(tmp_path / "signed.jpg") == ((), ("C2PA manifest",))
+    row = row_of(tmp_path / "plain.jpg")
+    assert row["generator_mark"] is row["c2pa_claim_generator"] is row["digital_source_type"] is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("XMP-iptcExt:AISystemUsed", "a model"),
+        ("XMP-TC260:AIGC", '{"Label": "1"}'),
+        ("IFD0:Make", 'workflow:{"nodes": []}'),
+        ("IFD0:Model", 'prompt:{"3": {}}'),
+        ("PNG:Description", "a cat --v 6 Job ID: 0f3c1a2b-1234-4a5b-8c9d-000000000000"),
+        ("XMP-photoshop:Credit", "Made with Google AI"),
+        ("PNG:Software", "NovelAI"),
+        ("CBOR:ActionsSoftwareAgentName", "GPT-4o"),
+    ],
+)
+def test_generators_that_say_so_are_known_before_and_after_words_are_withheld(tag: str, value: str) -> None:
+    marks = generator_evidence({tag: value})
+    assert len(marks) == 1
+    assert generator_evidence(ingested({tag: value})) == marks
+    assert "nodes" not in str(marks)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("IFD0:Software", "gemini-user 8.0.0 OPR1.170623.032 V10.2.2.0 release-keys"),
+        ("XMP-xmp:CreatorTool", "Editor de imagen 2"),
+        ("XMP-photoshop:Credit", "Jane Doe"),
+        ("ExifIFD:UserComment", "Midjourney was a good talk"),
+        ("XMP-iptcExt:DigitalSourceType", "https://example.org/made-by-hand"),
+    ],
+)
+def test_what_only_looks_like_a_generator_is_no_mark(tag: str, value: str) -> None:
+    assert generator_evidence({tag: value}) == ()
 
 
 def test_a_camera_that_signs_its_captures_makes_no_generator_mark() -> None:

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warehouse.exif_rules import CODES, ISO, NUMBERS, SENSITIVITIES, SIMULATOR, ingested, is_private, normalise
+from warehouse.exif_names import maker, model
+from warehouse.exif_privacy import ingested, is_private
+from warehouse.exif_rules import CODES, COLUMN_TAGS, ISO, NUMBERS, SIMULATOR, normalise
 from warehouse.exif_values import Reason
 from warehouse.exiftool import ExifReader
 from warehouse.schema import TABLES
@@ -28,10 +30,9 @@ PRIVATE = dict.fromkeys(
     SECRET,
 )
 READ_TAGS = sorted(
-    {spec.tag for spec in (*NUMBERS, *CODES, ISO, *SENSITIVITIES)}
-    | {spec.apex.tag for spec in NUMBERS if spec.apex}
-    | {"IFD0:Make", "IFD0:Model", "IFD0:Software", "IFD0:Orientation", "ExifIFD:DateTimeOriginal"}
-    | {"ExifIFD:CustomRendered", "ExifIFD:FileSource", "XMP-iptcExt:DigitalSourceType", "JUMBF:JUMDLabel"}
+    COLUMN_TAGS
+    | {"ExifIFD:CreateDate", "IFD0:ModifyDate", "ExifIFD:ExifImageWidth", "ExifIFD:ExifImageHeight"}
+    | {"ExifIFD:CustomRendered", "ExifIFD:FileSource", "XMP-xmpMM:HistoryAction", "IFD0:ImageWidth"}
 )
 ODD_VALUES: tuple[object, ...] = (
     *(
@@ -75,10 +76,13 @@ def test_a_row_has_the_columns_of_the_table() -> None:
     assert sorted(normalise({}).row) == sorted(set(TABLES["exif"].column_names) - {"photo_id"})
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
-@given(st.dictionaries(st.sampled_from(READ_TAGS) | st.text(st.characters(), max_size=8), json_values, max_size=12))
-def test_any_json_gives_a_row_that_the_table_takes(tags: dict[str, object]) -> None:
-    found = normalise(PRIVATE | tags)
+@settings(max_examples=250, deadline=None, derandomize=True)
+@given(
+    st.dictionaries(st.sampled_from(READ_TAGS) | st.text(st.characters(), max_size=8), json_values, max_size=12),
+    st.none() | st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
+)
+def test_any_json_gives_a_row_that_the_table_takes(tags: dict[str, object], stored: tuple[int, int] | None) -> None:
+    found = normalise(PRIVATE | tags, stored)
     columns = [column for column in TABLES["exif"].columns if column.name != "photo_id"]
     pa.Table.from_pylist([found.row], pa.schema([(column.name, column.type) for column in columns]))
     printed = json.dumps([found.row, [(i.tag, i.raw_value, i.reason) for i in found.issues]], allow_nan=False)
@@ -95,16 +99,37 @@ def test_any_json_gives_a_row_that_the_table_takes(tags: dict[str, object]) -> N
         assert "\0" not in issue.raw_value
         issue.raw_value.encode()
         assert not is_private(issue.tag)
-    ingested(tags)
+    kept = ingested(PRIVATE | tags)
+    words = {tag: value for tag, value in kept.items() if isinstance(value, str)}
+    assert ingested(words) == words
+    assert SECRET not in words.values()
+
+
+def test_a_file_of_many_thousand_tags_and_deep_structures_gives_its_row() -> None:
+    deep: object = SECRET
+    for _ in range(500):
+        deep = [{"a": deep}]
+    tags: dict[str, object] = {f"Canon:Tag{number}": deep if number % 1000 == 0 else number for number in range(20_000)}
+    tags |= {f"XMP-own:Tag{number}": SECRET for number in range(20_000)} | {"ExifIFD:ISO": deep, "IFD0:Make": deep}
+    found = normalise(ingested(tags))
+    assert reasons(ingested(tags)) == {"ExifIFD:ISO": Reason.NOT_A_NUMBER, "IFD0:Make": Reason.NOT_TEXT}
+    assert found.row["iso"] is found.row["make"] is None
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.sampled_from(READ_TAGS), json_values)
 def test_a_value_that_is_there_is_taken_or_has_a_reason(tag: str, raw: object) -> None:
-    column = {spec.tag: spec.column for spec in (*NUMBERS, *CODES, ISO)}.get(tag)
-    found = normalise({tag: raw})
-    if column is not None:
-        assert found.row[column] is not None or found.issues
+    column = {spec.tag: spec.column for spec in (*NUMBERS, *CODES, ISO)} | {
+        "IFD0:Make": "make",
+        "IFD0:Model": "model",
+        "IFD0:Software": "software",
+        "IFD0:Orientation": "orientation",
+        "ExifIFD:DateTimeOriginal": "taken_at",
+    }
+    kept = ingested({tag: raw})
+    found = normalise(kept)
+    if tag in column and tag in kept:
+        assert found.row[column[tag]] is not None or found.issues
 
 
 @pytest.mark.parametrize("tag", PRIVATE)
@@ -116,8 +141,8 @@ def test_private_tags_are_known_in_every_group(tag: str) -> None:
     "tag",
     [
         *READ_TAGS,
-        *("XMP-xmp:CreatorTool", "XMP-xmpMM:HistoryAction", "Canon:CanonModelID", "File:ImageWidth", "PNG:Parameters"),
-        *("ExifIFD:LensModel", "ICC-header:ProfileCreator", "ExifIFD:UserComment", "Nikon:WhiteBalance"),
+        *("XMP-xmp:CreatorTool", "XMP-xmpMM:HistoryAction", "Canon:CanonModelID", "File:ImageWidth", "PNG:BitDepth"),
+        *("ExifIFD:LensModel", "ICC-header:ProfileCreator", "XMP-crs:Sharpness", "Nikon:WhiteBalance"),
     ],
 )
 def test_tags_about_the_picture_are_kept(tag: str) -> None:
@@ -149,6 +174,9 @@ def test_ingest_leaves_out_the_file_system_derived_values_and_binary_data() -> N
         ("Canon", "Canon EOS 700D", ("canon", "eos 700d")),
         ("SAMSUNG", "SAMSUNG-SM-N900A", ("samsung", "sm-n900a")),
         ("Jolla", "Jolla", ("jolla", "jolla")),
+        ("Fuji Photo Film Co., Ltd.", "FinePix F30", ("fujifilm", "finepix f30")),
+        ("Victor Hasselblad AB", "Hasselblad H3D", ("hasselblad", "h3d")),
+        ("Arashi Vision", "Insta360 OneX2", ("insta360", "onex2")),
         ("Imaging Co., Ltd.", "X 1", ("imaging co ltd", "x 1")),
         ("--", "--", (None, None)),
         ("(Binary data 9 bytes, use -b option to extract)", "unknown", (None, None)),
@@ -300,6 +328,9 @@ def test_codes(column: str, tag: str, labels: dict[int, str | None]) -> None:
         ("0000:00:00 00:00:00", None),
         ("    :  :     :  :  ", None),
         ("2020:02:30 00:00:00", None),
+        ("1825:12:31 23:59:59", None),
+        ("1826:01:01 00:00:00", "1826-01-01 00:00:00"),
+        ("2101:01:01 00:00:00", None),
         ("yesterday 1", None),
         (20200517, None),
     ],
@@ -307,6 +338,74 @@ def test_codes(column: str, tag: str, labels: dict[int, str | None]) -> None:
 def test_taken_at_is_naive_text(raw: object, taken_at: str | None) -> None:
     assert value("taken_at", DateTimeOriginal=raw) == taken_at
     assert bool(reasons({"ExifIFD:DateTimeOriginal": raw})) == (taken_at is None)
+
+
+def test_a_photograph_is_not_taken_after_it_was_written() -> None:
+    taken: dict[str, object] = {"ExifIFD:DateTimeOriginal": "2020:05:17 13:58:35"}
+    a_day_before = {"ExifIFD:CreateDate": "2020:05:16 13:58:35", "IFD0:ModifyDate": "2021:01:01 00:00:00"}
+    assert reasons(taken | a_day_before) == {}
+    tags = taken | {"ExifIFD:CreateDate": "2002:12:08 12:00:00", "IFD0:ModifyDate": "0000:00:00 00:00:00"}
+    assert reasons(tags) == {"ExifIFD:CreateDate": Reason.TAKEN_AFTER_WRITTEN}
+    assert normalise(tags).row["taken_at"] == "2020-05-17 13:58:35"
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "focal", "equivalent", "zoom", "fits"),
+    [
+        ("Canon", "Canon EOS 5D Mark IV", 50, 50, None, True),
+        ("Canon", "Canon EOS 5D Mark IV", 50, 75, None, False),
+        ("Canon", "Canon EOS REBEL T5i", 18, 29, None, True),
+        ("NIKON CORPORATION", "NIKON D90", 35, 52, None, True),
+        ("NIKON CORPORATION", "NIKON D850", 35, 52, None, True),  # in DX mode
+        ("NIKON CORPORATION", "NIKON D90", 35, 35, None, False),
+        ("SONY", "ILCE-6000", 16, 24, None, True),
+        ("OLYMPUS IMAGING CORP.", "E-P3", 14, 28, None, True),
+        ("OLYMPUS IMAGING CORP.", "E-P3", 14, 14, None, False),
+        ("Apple", "iPhone 11", 4.25, 26, None, True),
+        ("Apple", "iPhone 11", 4.25, 85, 3.27, True),
+        ("Apple", "iPhone 6s", 4.15, 74, None, False),
+        ("nobody", "knows", 10, 4, None, False),
+        (None, None, 1, 14, None, True),
+    ],
+)
+def test_the_35mm_focal_length_agrees_with_a_crop_factor_that_the_camera_can_have(
+    make: str | None, model: str | None, focal: float, equivalent: float, zoom: float | None, fits: bool
+) -> None:
+    tags: dict[str, object] = {"ExifIFD:FocalLength": focal, "ExifIFD:FocalLengthIn35mmFormat": equivalent}
+    tags |= {"IFD0:Make": make, "IFD0:Model": model} if make else {}
+    tags |= {"ExifIFD:DigitalZoomRatio": zoom} if zoom else {}
+    found = {} if fits else {"ExifIFD:FocalLengthIn35mmFormat": Reason.DISAGREES_WITH_CROP_FACTOR}
+    assert reasons(tags) == found
+    assert normalise(tags).row["focal_length_35mm_mm"] == equivalent
+
+
+@pytest.mark.parametrize(
+    ("exif", "ifd0", "stored", "changed"),
+    [
+        ((4000, 3000), None, (4000, 3000), False),
+        ((4000, 3000), None, (3000, 4000), False),
+        ((4000, 3000), None, (2000, 1500), True),
+        ((4000, 3000), (4032, 3024), (4000, 3000), False),
+        (None, (4032, 3024), (4000, 3000), True),
+        ((0, 0), None, (4000, 3000), None),
+        (("undef", 3000), None, (4000, 3000), None),
+        (None, None, (4000, 3000), None),
+        ((4000, 3000), None, None, None),
+    ],
+)
+def test_a_size_that_is_not_that_of_the_pixels_is_marked_apart_from_edits(
+    exif: tuple[object, object] | None,
+    ifd0: tuple[object, object] | None,
+    stored: tuple[int, int] | None,
+    changed: bool | None,
+) -> None:
+    tags: dict[str, object] = {}
+    if exif is not None:
+        tags |= {"ExifIFD:ExifImageWidth": exif[0], "ExifIFD:ExifImageHeight": exif[1]}
+    if ifd0 is not None:
+        tags |= {"IFD0:ImageWidth": ifd0[0], "IFD0:ImageHeight": ifd0[1]}
+    row = normalise(tags, stored).row
+    assert (row["resized_or_cropped"], row["edited"]) == (changed, False)
 
 
 def test_orientation_and_software() -> None:
@@ -325,6 +424,22 @@ def test_the_thumbnail_and_maker_notes_say_nothing() -> None:
         "Canon:ISO": 100,
     }
     assert normalise(elsewhere) == normalise({})
+
+
+def test_makers_of_real_photographs_are_named_once() -> None:
+    if not (CORPUS / "photos.csv").is_file():
+        pytest.skip("the real photographs are not there")
+    cameras = set()
+    for table in ("photos.csv", "photos_more.csv", "originals.csv"):
+        with (CORPUS / table).open(encoding="utf-8", newline="") as file:
+            cameras |= {(line["make"], line["model"]) for line in csv.DictReader(file)}
+    labels = {maker(make) for make, _ in cameras if make}
+    assert {maker(label) for label in labels} == labels
+    assert not [label for label in labels if {"corporation", "corp", "co", "ltd", "inc"} & set(label.split())]
+    assert len(labels) < len({make for make, _ in cameras}) - 10
+    assert not [
+        (make, name) for make, name in cameras if make and model(name, maker(make)).startswith(f"{maker(make)} ")
+    ]
 
 
 def test_real_photographs_agree_with_their_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.warehouse.synthetic_benchmark import DETECTORS, LARGE, PERTURBATIONS, SMALL, loss_of, write_metrics
 from warehouse.catalogue import build_catalogue, query
 from warehouse.home import Home
+from warehouse.shards import frame
 from warehouse.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -186,6 +187,7 @@ import sys
 from pathlib import Path
 from tests.warehouse.test_queries import read_until
 from warehouse.home import Home
+from warehouse.shards import frame
 
 print("ready", flush=True)
 print(read_until(Home(Path(sys.argv[1])), Path(sys.argv[2])))
@@ -241,3 +243,27 @@ def test_readers_meet_whole_catalogues_alone_while_they_are_swapped(make_home: A
         said, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
     assert int(said) >= 2
+
+
+def test_exif_issues_are_counted_with_their_share_and_the_most_frequent_value(home: Home) -> None:
+    store = Store(home.tables)
+    ids = store.read("exif")["photo_id"].to_list()
+    rows = [(ids[0], "8"), (ids[1], "9"), (ids[2], "9")]
+    issues = [{"photo_id": p, "tag": "ExifIFD:Flash", "reason": "unknown_code", "raw_value": v} for p, v in rows]
+    store.write("exif_issues", frame("exif_issues", issues))
+    build_catalogue(home, store)
+    answer = query(home, "exif_issues")
+    assert answer.rows == [("unknown_code", "ExifIFD:Flash", 3, 3 / len(ids), "9", min(ids[1], ids[2]))]
+
+
+def test_exif_agreement_has_the_least_first_and_an_example(home: Home) -> None:
+    store = Store(home.tables)
+    counts = {"compared": 8, "only_exiftool": 1, "only_pillow": 1}
+    agreement = [{"tag": "iso", "agreed": 7, **counts}, {"tag": "make", "agreed": 8, **counts, "only_exiftool": 0}]
+    store.write("exif_agreement", frame("exif_agreement", agreement))
+    differing = [{"photo_id": p, "tag": "iso", "exiftool": "100.0", "pillow": p} for p in ("b", "a")]
+    store.write("exif_disagreements", frame("exif_disagreements", differing))
+    build_catalogue(home, store)
+    rows = query(home, "exif_agreement").rows
+    assert rows[0] == ("iso", 0.7, 8, 7, 1, 1, "a", "100.0", "a")
+    assert rows[1] == ("make", 8 / 9, 8, 8, 0, 1, None, None, None)

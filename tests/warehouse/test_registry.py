@@ -7,6 +7,7 @@ from warehouse.registry import (
     OWN_DETECTORS,
     Corpus,
     Dataset,
+    Network,
     add_corpus,
     add_dataset,
     add_detector,
@@ -82,6 +83,10 @@ def test_a_name_is_a_plain_word(home: Home, tmp_path: Path, name: str) -> None:
         ("[detection]\nfalse_positive_rate = 1.5", "detection.false_positive_rate"),
         ("[trainign]\n", "trainign"),
         ("[evaluation]\ngrid = 'large'", "evaluation.grid"),
+        ("[network]\nconcurrency = 0", "network.concurrency"),
+        ("[network]\ntimeout_s = 0", "network.timeout_s"),
+        ("[network]\nretries = 99", "network.retries"),
+        ("[network]\nproxy = 'x'", "network.proxy"),
         ("[datasets.a]\nsource = 'x'\nuse = ['test']", "datasets.a.use"),
         ("[detectors.one_class]\nclass = 'a:B'", "detectors: 'one_class' is the name of a detector of ours"),
         ("[detectors.a]\nclass = 'a:B'\nscores = 'x.csv'", "detectors.a: a detector has either"),
@@ -97,6 +102,43 @@ def test_an_entry_that_cannot_be_understood_is_named(home: Home, text: str, said
 def test_a_source_that_is_not_there_is_refused(home: Home) -> None:
     with pytest.raises(UserError, match="no such file"):
         add_corpus(home, "a", Corpus(source="nowhere"))
+
+
+@pytest.mark.parametrize(
+    "source", ["s3://bucket/prefix", "https://host/set/", "https://host/t.csv", "gs://b/s-{00..99}.tar", "memory://x"]
+)
+def test_an_address_is_registered_as_it_is_for_a_corpus_alone(home: Home, source: str) -> None:
+    add_corpus(home, "a", Corpus(source=source))
+    assert read_registry(home).corpora["a"].source == source
+    with pytest.raises(UserError, match="no such file"):
+        add_dataset(home, "a", Dataset(source=source))
+
+
+@pytest.mark.parametrize("source", ["https://user:word@host/t.csv", "simplecache::s3://bucket/x"])
+def test_passwords_and_chains_of_addresses_are_not_registered(home: Home, source: str) -> None:
+    with pytest.raises(UserError, match=r"is not read|are not read") as caught:
+        add_corpus(home, "a", Corpus(source=source))
+    assert "word" not in str(caught.value).replace("passwords", "")
+    assert not home.registry.exists()
+
+
+def test_a_pattern_of_shards_inside_the_home_moves_with_it(home: Home, tmp_path: Path) -> None:
+    (home.path / "own").mkdir(parents=True)
+    (home.path / "own" / "s-01.tar").touch()
+    for number, pattern in enumerate(("s-{00..01}.tar", "*.tar")):
+        add_corpus(home, f"own{number}", Corpus(source=f"{home.path}/own/{pattern}"))
+        assert read_registry(home).corpora[f"own{number}"].source == f"own/{pattern}"
+    for pattern in ("t-*.tar", "s-{2..3}.tar"):
+        with pytest.raises(UserError, match="no such file"):
+            add_corpus(home, "none", Corpus(source=f"{home.path}/own/{pattern}"))
+        with pytest.raises(UserError, match="no such file"):
+            add_dataset(home, "none", Dataset(source=f"{home.path}/own/*.tar"))
+
+
+def test_worker_processes_share_the_limits_of_the_network() -> None:
+    network = Network(concurrency=16, per_host=4, retries=2)
+    assert network.shared_by(3) == Network(concurrency=5, per_host=1, retries=2)
+    assert network.shared_by(99) == Network(concurrency=1, per_host=1, retries=2)
 
 
 @pytest.fixture

@@ -1,0 +1,259 @@
+"""What a crawl has to do: the listing of a corpus against the rows that earlier crawls committed, shard by shard.
+
+A plan is a function of these two alone, so that a crawl that is killed and repeated ends in the same tables. Shards in
+which nothing changed are taken over as files; of the others, only what changed is read. What becomes of one place
+belongs to `revisions.py`, reading and looking to `assets/crawl.py`.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from warehouse.home import digest
+from warehouse.places import Listed
+from warehouse.revisions import PHOTO, QUARANTINED, VANISHED, of_container, table_name, told
+from warehouse.schema import TABLES
+from warehouse.shards import ShardWork, frame, quarantine_partition
+from warehouse.store import Shard, Store, shard_bits, shard_of
+
+_BY_LISTING = ("group", "span", "source")
+"""Columns that follow the listing though the file is not read."""
+_CURRENT = pl.col("state").is_in([PHOTO, QUARANTINED])
+
+
+@dataclass(frozen=True)
+class Crawled:
+    """What earlier crawls of a corpus committed.
+
+    `rows` are those of `files`, each with the `shard` it lies in; `refused` are those of the quarantine. `shards` are
+    the finished pairs of both by name, `digest` the identity of all (None: nothing yet), `version` that of the stage.
+    """
+
+    rows: pl.DataFrame
+    refused: pl.DataFrame
+    shards: Mapping[str, tuple[Shard, Shard]]
+    digest: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What it takes to write one shard.
+
+    `unread`: files to read, each with its name in the table; or the members of `container` are read. `earlier`: the
+    rows of these places. `settled`: rows that need no reading; `refused`: their rows of the quarantine.
+    """
+
+    unread: tuple[tuple[str, Listed], ...]
+    earlier: pl.DataFrame
+    settled: pl.DataFrame
+    refused: pl.DataFrame
+    container: Listed | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The shards to write, and the finished ones that stay as they are, by name."""
+
+    work: tuple[ShardWork[Part], ...]
+    finished: Mapping[str, tuple[Shard, Shard]]
+
+
+def crawled(store: Store, corpus: str) -> Crawled:
+    """What was committed of a corpus."""
+    empty = frame("files", []).with_columns(shard=pl.lit(None, pl.String))
+    manifest = store.manifest("files", corpus)
+    if manifest is None:
+        return Crawled(empty, frame("quarantine", []), {})
+    partition = quarantine_partition("files", corpus)
+    quarantine = store.manifest("quarantine", partition)
+    # By their inputs: a kill between the two commits leaves the quarantine of the next crawl beside these files.
+    together = {(_name(shard), shard.inputs): shard for shard in (quarantine.shards if quarantine else ())}
+    rows, refused, shards = [empty], [frame("quarantine", [])], {}
+    for shard in manifest.shards:
+        name = _name(shard)
+        rows.append(pl.read_parquet(store.folder("files", corpus) / shard.file).with_columns(shard=pl.lit(name)))
+        other = together.get((name, shard.inputs)) or store.find_shard("quarantine", partition, name, shard.inputs)
+        if other is not None:
+            refused.append(pl.read_parquet(store.folder("quarantine", partition) / other.file))
+            shards[name] = shard, other
+    return Crawled(pl.concat(rows), pl.concat(refused), shards, manifest.digest, manifest.provenance.get("version"))
+
+
+def listing_facts(listing: Sequence[Listed]) -> dict[str, object]:
+    """What tells one listing from another, and how many `files` it names that lie in no tar shard."""
+    named, step = _named(listing), 10_000  # the JSON of a million files is not held in one piece
+    pieces = [named[start : start + step] for start in range(0, len(named), step)]
+    digests = [digest([[name, item.is_container, *told(item).values()] for name, item in piece]) for piece in pieces]
+    return {"listing": digest(digests), "files": sum(not _is_box(*each) for each in named)}
+
+
+def planned(corpus: str, listing: Sequence[Listed], before: Crawled, *, version: int, again: bool = False) -> Plan:
+    """What a crawl has to do. `again`: everything is read, also what did not change."""
+    if before.version != version:
+        before, again = replace(before, shards={}), True
+    named = _named(listing)
+    boxes = {item.uri: item for name, item in named if _is_box(name, item)}
+    rows, refused = _by_box(before.rows, boxes), _by_box(before.refused, boxes)
+    work, same = _files(named, replace(before, rows=rows.pop(None), refused=refused.pop(None)), again)
+    for uri, box in boxes.items():
+        name = f"c{_sha256(uri)[:16]}"
+        inside = rows.get(uri, before.rows.clear())
+        if name in before.shards and _as_it_was(box, name, inside, refused.get(uri, before.refused.clear())):
+            same.add(name)
+        if again or name not in same:
+            earlier = inside.drop("shard")
+            work[name] = Part((), earlier, earlier.clear(), before.refused.clear(), box)
+    units = []
+    for name, part in sorted(work.items()):
+        # Made again from the same, a shard is the same file.
+        inputs = before.shards[name][0].inputs if name in same else digest([version, corpus, before.digest, _of(part)])
+        units.append(ShardWork(name, (part,), inputs))
+    return Plan(tuple(units), {name: before.shards[name] for name in sorted(same - work.keys())})
+
+
+def _files(named: Sequence[tuple[str, Listed]], before: Crawled, again: bool) -> tuple[dict[str, Part], set[str]]:
+    """Of the files in no tar shard: shards of the table to write, and the names of those in which all is the same."""
+    plain = [(name, item) for name, item in named if not _is_box(name, item)]
+    listed = _listed_frame(plain)
+    newest = before.rows.filter(pl.col("revision") == pl.col("revision").max().over("uri"))
+    seen = listed.join(newest, on="uri", how="left", maintain_order="left", suffix="_before")
+    seen = seen.with_columns(kept=_unchanged() & _has_its_reason(before.refused))
+    gone = newest.join(listed, on="uri", how="anti")
+    other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in _BY_LISTING)
+    changed = pl.concat(
+        [
+            seen.filter(~pl.col("kept") | other | (pl.col("state") == VANISHED))["uri"],
+            gone.filter(pl.col("state") != VANISHED)["uri"],
+            # A reason without its file, as `_has_its_reason` finds a file without its reason.
+            before.refused.join(seen.filter(state=QUARANTINED), on="uri", how="anti")["uri"],
+        ]
+    )
+    shards = _shards(pl.concat([listed["uri"], gone["uri"]]))
+    moved = before.rows.join(shards, on="uri", suffix="_now").filter(pl.col("shard") != pl.col("shard_now"))
+    touched = {*shards.join(changed.to_frame(), on="uri", how="semi")["shard"], *moved["shard"], *moved["shard_now"]}
+    names = set(shards["shard"])
+    same = (names & before.shards.keys()) - touched
+    unread = seen.filter(~pl.col("kept") | pl.lit(again)).select("uri", "place")
+    kept = seen.join(unread, on="uri", how="anti").with_columns(
+        state=pl.when(pl.col("photo_id").is_null()).then(pl.lit(QUARANTINED)).otherwise(pl.lit(PHOTO)),
+        size_bytes="size_bytes_before",
+    )
+    older = before.rows.join(newest, on=["uri", "revision"], how="anti").join(unread, on="uri", how="anti")
+    columns = TABLES["files"].column_names
+    settled = pl.concat([each.select(columns) for each in (kept, gone.with_columns(state=pl.lit(VANISHED)), older)])
+    write = names if again else names - same
+    cut = [
+        _by_shard(each, shards, write)
+        for each in (
+            before.rows.drop("shard").join(unread, on="uri", how="semi"),
+            settled,
+            before.refused.join(kept, on="uri", how="semi"),
+            unread,
+        )
+    ]
+    work = {}
+    for name in write:
+        earlier, finished, reasons, places = (pieces.get(name, pieces[""]) for pieces in cut)
+        work[name] = Part(tuple(plain[place] for place in places["place"]), earlier, finished, reasons)
+    return work, same
+
+
+def _unchanged() -> pl.Expr:
+    """Whether the newest row of a place, beside what is listed there, is of the file that is listed."""
+    size, modified, etag = (pl.col(name) for name in ("size_bytes", "modified_ns", "etag"))
+    untold = size.is_null() & (modified.is_not_null() | etag.is_not_null())
+    return (
+        pl.col("revision").is_not_null()
+        & (size.eq_missing(pl.col("size_bytes_before")) | untold)
+        & modified.eq_missing(pl.col("modified_ns_before"))
+        & etag.eq_missing(pl.col("etag_before"))
+    )
+
+
+def _has_its_reason(refused: pl.DataFrame) -> pl.Expr:
+    """Whether a row is of a photograph, or the quarantine says why it is not."""
+    reason = (pl.col("state") == QUARANTINED) & pl.col("uri").is_in(refused["uri"].implode())
+    return pl.col("photo_id").is_not_null() | reason.fill_null(value=False)
+
+
+def _listed_frame(named: Sequence[tuple[str, Listed]]) -> pl.DataFrame:
+    """What is listed as a frame: the uri, its place in `named`, and the columns that the listing tells."""
+    types = frame("files", []).schema
+    columns = [told(item) for _, item in named]
+    given = list(told(Listed("", "", None, None)))
+    return pl.DataFrame(
+        {
+            "uri": pl.Series([name for name, _ in named], dtype=pl.String),
+            "place": pl.Series(range(len(named)), dtype=pl.Int64),
+            **{name: pl.Series([row[name] for row in columns], dtype=types[name]) for name in given},
+        }
+    )
+
+
+def _shards(uris: pl.Series) -> pl.DataFrame:
+    """The shard of each uri, by the leading bits of its SHA-256."""
+    bits = shard_bits(len(uris), TABLES["files"].shard_rows)
+    return pl.DataFrame(
+        {"uri": uris, "shard": pl.Series([shard_of(_sha256(uri), bits) for uri in uris], dtype=pl.String)}
+    )
+
+
+def _by_shard(rows: pl.DataFrame, shards: pl.DataFrame, wanted: set[str]) -> dict[str, pl.DataFrame]:
+    """The rows of each wanted shard that has any; without rows those of "", which is no shard's name."""
+    placed = rows.join(shards, on="uri", maintain_order="left").filter(pl.col("shard").is_in(list(wanted)))
+    pieces = placed.partition_by("shard", as_dict=True, include_key=False)
+    return {"": rows.clear(), **{str(name): piece for (name,), piece in pieces.items()}}
+
+
+def _by_box(rows: pl.DataFrame, boxes: Collection[str]) -> dict[str | None, pl.DataFrame]:
+    """The rows in each tar shard that has any, and the row of the shard itself; those outside of all by None."""
+    # The longest uri that ends in a slash and begins a row's uri is the last that is not behind it.
+    ends = pl.DataFrame({"key": [f"{uri}/" for uri in boxes], "box": list(boxes)}, {"key": pl.String, "box": pl.String})
+    keyed = rows.with_columns(key=pl.col("uri") + "/").sort("key", maintain_order=True)
+    found = keyed.join_asof(ends.sort("key"), on="key", check_sortedness=False)
+    outside = ~pl.col("key").str.starts_with(pl.col("box") + "/")
+    found = found.with_columns(box=pl.when(outside).then(None).otherwise("box")).drop("key")
+    pieces = found.partition_by("box", as_dict=True, include_key=False)
+    return {None: rows.clear(), **{name: piece for (name,), piece in pieces.items()}}
+
+
+def _as_it_was(box: Listed, name: str, inside: pl.DataFrame, refused: pl.DataFrame) -> bool:
+    """Whether the rows in a tar shard are those of the shard that is listed, and all lie in one shard of the table."""
+    row = told(of_container(box, box))
+    current = inside.filter(_CURRENT)
+    same = pl.col("modified_ns").eq_missing(row["modified_ns"]) & pl.col("etag").eq_missing(row["etag"])
+    return (
+        not current.is_empty()
+        and current.select(same.all()).item()
+        and inside.select((pl.col("shard") == name).all()).item()
+        and set(current.filter(state=QUARANTINED)["uri"]) == set(refused["uri"])
+    )
+
+
+def _of(part: Part) -> list[object]:
+    """What the rows of a shard are made from, beside what was committed before."""
+    unread = [[name, *told(item).values()] for name, item in part.unread]
+    followed = part.settled.select("uri", "revision", "state", *_BY_LISTING).sort("uri", "revision").rows()
+    box = [part.container.uri, *told(part.container).values()] if part.container else None
+    return [unread, followed, box]
+
+
+def _named(listing: Sequence[Listed]) -> list[tuple[str, Listed]]:
+    taken: set[str] = set()
+    return [(table_name(item.uri, taken), item) for item in listing]
+
+
+def _is_box(name: str, item: Listed) -> bool:
+    """Whether it is a tar shard whose members are read; one that no table can name is refused like any file."""
+    return item.is_container and name == item.uri
+
+
+def _sha256(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()
+
+
+def _name(shard: Shard) -> str:
+    return shard.file.partition("-")[0]
