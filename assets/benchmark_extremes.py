@@ -91,7 +91,7 @@ def thumbnail(decode: Callable[[bytes], npt.NDArray[np.uint8]], folder: Path, ur
     """
     data = read_bytes(folder, uri)
     if hashlib.sha256(data).hexdigest() != image_id:
-        raise RefusedError("changed", "the file has changed since it was listed")
+        raise RefusedError("changed_meanwhile", "the file has changed since it was listed: run again")
     picture = Image.fromarray(decode(data))
     picture.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()

@@ -20,6 +20,9 @@ from warehouse.revisions import PHOTO, QUARANTINED, of_container, revised, table
 from warehouse.shards import Quarantined, Rows, quarantine_partition, run_shards
 from warehouse.sources import corpus_source
 
+_AHEAD_BYTES = 256 << 20
+"""Bytes, as listed, of files that are read ahead at once; a larger file is read alone."""
+_UNTOLD_BYTES = 16 << 20
 Found = tuple[str, Listed, bytes | RefusedError]
 """A file's name in the table, the file as listed, and its bytes or why they cannot be had."""
 
@@ -121,16 +124,17 @@ def _read(source: Source, unread: Iterable[tuple[str, Listed]]) -> Iterator[Foun
         yield from (read(*each) for each in unread)
         return
     with ThreadPoolExecutor(source.concurrency) as pool:
-        ahead: deque[Future[Found]] = deque()
+        ahead: deque[tuple[int, Future[Found]]] = deque()
         try:
-            for each in unread:
-                if len(ahead) == source.concurrency:
-                    yield ahead.popleft().result()
-                ahead.append(pool.submit(read, *each))
+            for name, item in unread:
+                size = item.size if item.size is not None else _UNTOLD_BYTES
+                while ahead and (len(ahead) == source.concurrency or sum(n for n, _ in ahead) + size > _AHEAD_BYTES):
+                    yield ahead.popleft()[1].result()
+                ahead.append((size, pool.submit(read, name, item)))
             while ahead:
-                yield ahead.popleft().result()
+                yield ahead.popleft()[1].result()
         finally:
-            for future in ahead:
+            for _, future in ahead:
                 future.cancel()
 
 

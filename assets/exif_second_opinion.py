@@ -14,7 +14,7 @@ import polars as pl
 from assets.corpus import photo_places, photos
 from assets.exif import exif
 from assets.stage import Context, Product, stage
-from warehouse.exif_pillow import TAGS, PillowError, agreement, pillow_tags
+from warehouse.exif_pillow import TAGS, PillowError, PillowReader, agreement
 from warehouse.exif_privacy import ingested
 from warehouse.exif_rules import normalise
 from warehouse.places import Place, RefusedError, Source
@@ -61,13 +61,14 @@ def exif_second_opinion(context: Context) -> Product:
 def read_with_pillow(sources: Mapping[str, Source], places: tuple[Place, ...]) -> tuple[Rows, list[Quarantined]]:
     """Rows of `exif_pillow` for some photographs. Nothing is quarantined: that Pillow fails is part of its opinion."""
     rows: Rows = []
-    for place in places:
-        row: dict[str, Any] = {"photo_id": place.sha256, **dict.fromkeys(TAGS), "failure": None}
-        try:
-            path = sources[place.source].local_path(place.uri, place.span)
-            found = normalise(ingested(pillow_tags(read_place(sources, place) if path is None else path))).row
-            row |= {tag: found[tag] for tag in TAGS}
-        except (RefusedError, PillowError) as error:
-            row["failure"] = str(error)
-        rows.append(row)
+    with PillowReader() as pillow:
+        for place in places:
+            row: dict[str, Any] = {"photo_id": place.sha256, **dict.fromkeys(TAGS), "failure": None}
+            try:
+                path = sources[place.source].local_path(place.uri, place.span)
+                found = normalise(ingested(pillow.tags(read_place(sources, place) if path is None else path))).row
+                row |= {tag: found[tag] for tag in TAGS}
+            except (RefusedError, PillowError) as error:
+                row["failure"] = str(error)
+            rows.append(row)
     return rows, []

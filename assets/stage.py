@@ -22,6 +22,7 @@ from warehouse.compute import Compute
 from warehouse.home import Home, UserError
 from warehouse.registry import Registry, read_registry
 from warehouse.schema import TABLES
+from warehouse.shards import awaits_another_try
 from warehouse.store import WHOLE, Manifest, Shard, Store
 
 OWNERS = ["team:sdaie"]
@@ -137,12 +138,16 @@ class Stage:
         return provenance
 
     def is_current(self, context: Context) -> bool:
-        """Whether its tables and files are what a run would make again."""
+        """Whether its tables and files are what a run would make again, and nothing it refused is to be tried again."""
         manifest = context.store.manifest(self.tables[0], self.store_partition(context))
         if manifest is None:
             return False
         try:
-            return manifest.provenance == self.provenance(context) and all(p.exists() for p in self.files(context))
+            return (
+                manifest.provenance == self.provenance(context)
+                and all(path.exists() for path in self.files(context))
+                and not awaits_another_try(context.store, self.tables[0], self.store_partition(context))
+            )
         except UserError:
             return False
 

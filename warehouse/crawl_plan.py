@@ -13,9 +13,10 @@ import polars as pl
 
 from warehouse.home import digest
 from warehouse.places import Listed
+from warehouse.reasons import may_pass
 from warehouse.revisions import PHOTO, QUARANTINED, VANISHED, of_container, table_name, told
 from warehouse.schema import TABLES
-from warehouse.shards import ShardWork, frame, quarantine_partition
+from warehouse.shards import ShardWork, frame, quarantine_of, quarantine_partition
 from warehouse.store import Shard, Store, shard_bits, shard_of
 
 _BY_LISTING = ("group", "span", "source")
@@ -68,14 +69,12 @@ def crawled(store: Store, corpus: str) -> Crawled:
     if manifest is None:
         return Crawled(empty, frame("quarantine", []), {})
     partition = quarantine_partition("files", corpus)
-    quarantine = store.manifest("quarantine", partition)
-    # By their inputs: a kill between the two commits leaves the quarantine of the next crawl beside these files.
-    together = {(_name(shard), shard.inputs): shard for shard in (quarantine.shards if quarantine else ())}
     rows, refused, shards = [empty], [frame("quarantine", [])], {}
     for shard in manifest.shards:
         name = _name(shard)
         rows.append(pl.read_parquet(store.folder("files", corpus) / shard.file).with_columns(shard=pl.lit(name)))
-        other = together.get((name, shard.inputs)) or store.find_shard("quarantine", partition, name, shard.inputs)
+        # Not from the quarantine's manifest: after a kill between the two commits that is the next crawl's.
+        other = quarantine_of(store, "files", corpus, shard)
         if other is not None:
             refused.append(pl.read_parquet(store.folder("quarantine", partition) / other.file))
             shards[name] = shard, other
@@ -120,7 +119,7 @@ def _files(named: Sequence[tuple[str, Listed]], before: Crawled, again: bool) ->
     listed = _listed_frame(plain)
     newest = before.rows.filter(pl.col("revision") == pl.col("revision").max().over("uri"))
     seen = listed.join(newest, on="uri", how="left", maintain_order="left", suffix="_before")
-    seen = seen.with_columns(kept=_unchanged() & _has_its_reason(before.refused))
+    seen = seen.with_columns(kept=_unchanged() & _has_its_reason(_lasting(before.refused)))
     gone = newest.join(listed, on="uri", how="anti")
     other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in _BY_LISTING)
     changed = pl.concat(
@@ -171,6 +170,12 @@ def _unchanged() -> pl.Expr:
         & modified.eq_missing(pl.col("modified_ns_before"))
         & etag.eq_missing(pl.col("etag_before"))
     )
+
+
+def _lasting(refused: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the quarantine whose reason will not pass by itself."""
+    passing = [reason for reason in refused["reason"].unique() if may_pass(reason)]
+    return refused.filter(~pl.col("reason").is_in(passing))
 
 
 def _has_its_reason(refused: pl.DataFrame) -> pl.Expr:
@@ -229,7 +234,7 @@ def _as_it_was(box: Listed, name: str, inside: pl.DataFrame, refused: pl.DataFra
         not current.is_empty()
         and current.select(same.all()).item()
         and inside.select((pl.col("shard") == name).all()).item()
-        and set(current.filter(state=QUARANTINED)["uri"]) == set(refused["uri"])
+        and set(current.filter(state=QUARANTINED)["uri"]) == set(_lasting(refused)["uri"])
     )
 
 

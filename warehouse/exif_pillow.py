@@ -4,15 +4,19 @@ Reading with Pillow and telling how often two readers agree belong here. The rul
 of `exif_rules.py` for both readers, so a disagreement is one of reading.
 """
 
+import os
 import warnings
 from io import BytesIO
 from math import inf
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from warehouse.exif_rules import CODES, ISO, NUMBERS, SENSITIVITIES
+from warehouse.file_facts import LIMITS, prepare_pillow
+from warehouse.guarded import Guarded
 from warehouse.schema import TABLES
 
 TAGS = tuple(c.name for c in TABLES["exif_pillow"].columns if c.name not in {"photo_id", "failure"})
@@ -31,8 +35,33 @@ _TIME_APEX, _APERTURE_APEX = 0x9201, (0x9202, 0x9205)
 _RELATIVE = 1e-6
 
 
+_PATH, _BYTES = b"path:", b"data:"
+
+
 class PillowError(Exception):
     """Pillow cannot say anything of a file; the message is a code and the error."""
+
+
+class PillowReader:
+    """Pillow in a guarded process, for many files of unknown origin; a context manager."""
+
+    def __init__(self) -> None:
+        self._tags = Guarded(_asked, LIMITS)
+
+    def __enter__(self) -> Self:
+        self._tags.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._tags.__exit__(*exception)
+
+    def tags(self, source: Path | bytes) -> dict[str, object]:
+        """`pillow_tags`. Raises RefusedError where the guarded process had to be ended."""
+        return self._tags(_BYTES + source if isinstance(source, bytes) else _PATH + os.fsencode(source.absolute()))
+
+
+def _asked(given: bytes) -> dict[str, object]:
+    return pillow_tags(Path(os.fsdecode(given[len(_PATH) :])) if given.startswith(_PATH) else given[len(_BYTES) :])
 
 
 def pillow_tags(source: Path | bytes) -> dict[str, object]:
@@ -41,6 +70,7 @@ def pillow_tags(source: Path | bytes) -> dict[str, object]:
     EXIF alone: Pillow would take the orientation of XMP for that of EXIF. Nothing is decoded, so that EXIF which a PNG
     keeps after the pixels is not found. Raises PillowError where Pillow reads nothing.
     """
+    prepare_pillow()
     # Pillow warns of odd metadata and of large pictures.
     with warnings.catch_warnings(action="ignore"):
         try:

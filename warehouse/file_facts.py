@@ -52,7 +52,7 @@ def look(data: bytes) -> Facts:
     width = height = quality = None
     software = subsampling = None
     if kind in DECODED:
-        _prepare_pillow()
+        prepare_pillow()
         try:
             # Odd headers and huge pictures are for the decoding stages to decide about.
             with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=[kind]) as image:
@@ -73,8 +73,8 @@ def look(data: bytes) -> Facts:
 
 
 @cache
-def _prepare_pillow() -> None:
-    """As `models/images.py` does, which this room may not import."""
+def prepare_pillow() -> None:
+    """Let Pillow read HEIF, and longer texts in PNG, as `models/images.py` does, which this room may not import."""
     import pillow_heif
 
     PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20

@@ -4,7 +4,7 @@ Cutting a list of contents into shards, skipping finished ones and committing th
 written belongs to `store.py`, which processes do the work to `compute.py`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import polars as pl
 
 from warehouse.compute import Compute
 from warehouse.home import digest
+from warehouse.reasons import may_pass, meaning
 from warehouse.schema import TABLES
 from warehouse.store import WHOLE, Shard, Store, shard_bits, shard_of
 
@@ -74,17 +75,18 @@ def run_shards(
     progress: Callable[[int, int], None],
     again: bool = False,
 ) -> tuple[list[Shard], list[Shard]]:
-    """Rows and quarantine of every shard; the caller commits both. Finished ones are taken, but for `again`.
+    """Rows and quarantine of every shard; the caller commits both.
+
+    Finished ones are taken, but for `again`, and but for those whose quarantine holds a reason that may pass.
 
     `function` is importable and gets the items of one shard; `progress` is told items done and items in all.
     """
-    quarantine = quarantine_partition(table, partition)
     finished: dict[str, tuple[Shard, Shard]] = {}
     for unit in () if again else work:
-        rows = store.find_shard(table, partition, unit.shard, unit.inputs)
-        refused = store.find_shard("quarantine", quarantine, unit.shard, unit.inputs)
-        if rows and refused:
-            finished[unit.shard] = rows, refused
+        for rows in store.find_shards(table, partition, unit.shard, unit.inputs):
+            refused = quarantine_of(store, table, partition, rows)
+            if refused and not any(map(may_pass, _reasons(store, quarantine_partition(table, partition), [refused]))):
+                finished[unit.shard] = rows, refused
     todo = [unit for unit in work if unit.shard not in finished]
     total = sum(len(unit.items) for unit in work)
     done = total - sum(len(unit.items) for unit in todo)
@@ -103,8 +105,33 @@ def quarantine_partition(table: str, partition: str = WHOLE) -> str:
     return table if partition == WHOLE else f"{table}.{partition}"
 
 
+def quarantine_of(store: Store, table: str, partition: str, rows: Shard) -> Shard | None:
+    """The shard of the quarantine that was written together with a shard of rows; None where it is gone."""
+    name = store.beside(table, partition, rows)
+    return store.shard("quarantine", quarantine_partition(table, partition), name) if name else None
+
+
+def awaits_another_try(store: Store, table: str, partition: str = WHOLE) -> bool:
+    """Whether the quarantine of a table holds a reason that may pass."""
+    name = quarantine_partition(table, partition)
+    manifest = store.manifest("quarantine", name)
+    return manifest is not None and any(map(may_pass, _reasons(store, name, manifest.shards)))
+
+
+def _reasons(store: Store, partition: str, shards: Iterable[Shard]) -> set[str]:
+    folder = store.folder("quarantine", partition)
+    return {
+        reason
+        for shard in shards
+        if shard.rows
+        for reason in pl.read_parquet(folder / shard.file, columns=["reason"])["reason"]
+    }
+
+
 def quarantine_frame(stage: str, refused: Sequence[Quarantined]) -> pl.DataFrame:
-    """Rows of the quarantine table."""
+    """Rows of the quarantine table. Raises KeyError for a reason that `reasons.py` does not know."""
+    for q in refused:
+        meaning(q.reason)
     rows = [
         {
             "stage": stage,
@@ -142,7 +169,12 @@ def _write(
         shard=unit.shard,
         inputs=unit.inputs,
     )
-    return (
-        store.write_shard(table, frame(table, rows), partition=partition, shard=unit.shard, inputs=unit.inputs),
-        quarantine,
+    written = store.write_shard(
+        table,
+        frame(table, rows),
+        partition=partition,
+        shard=unit.shard,
+        inputs=unit.inputs,
+        beside=quarantine.file,
     )
+    return written, quarantine

@@ -27,6 +27,7 @@ from warehouse.schema import TABLES, Table
 WHOLE = "all"
 _UNUSED_SECONDS = 24 * 3600.0
 _INPUTS = b"sdaie.inputs"
+_BESIDE = b"sdaie.beside"
 _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -98,13 +99,24 @@ class Store:
         folder = self.root / table / f"v{TABLES[table].version}"
         return sorted(path.parent.name for path in folder.glob("*/manifest.json"))
 
-    def find_shard(self, table: str, partition: str, shard: str, inputs: str) -> Shard | None:
-        """The finished shard made from these inputs by this or by an earlier run, if there is one."""
-        for path in sorted(self.folder(table, partition).glob(f"{shard}-*.parquet")):
-            metadata = pq.read_metadata(path)
-            if shard_inputs(metadata) == inputs:
-                return Shard(path.name, metadata.num_rows, inputs)
-        return None
+    def find_shards(self, table: str, partition: str, shard: str, inputs: str) -> list[Shard]:
+        """The finished shards made from these inputs by this or earlier runs; several where tries went differently."""
+        names = sorted(path.name for path in self.folder(table, partition).glob(f"{shard}-*.parquet"))
+        found = [self.shard(table, partition, name) for name in names]
+        return [each for each in found if each is not None and each.inputs == inputs]
+
+    def shard(self, table: str, partition: str, file: str) -> Shard | None:
+        """A finished shard by the name of its file; None where it is not there."""
+        try:
+            metadata = pq.read_metadata(self.folder(table, partition) / file)
+        except FileNotFoundError:
+            return None
+        return Shard(file, metadata.num_rows, shard_inputs(metadata))
+
+    def beside(self, table: str, partition: str, shard: Shard) -> str:
+        """The name of the file that was written together with a shard, as given to `write_shard`."""
+        metadata = pq.read_metadata(self.folder(table, partition) / shard.file).metadata or {}
+        return str(metadata.get(_BESIDE, b"").decode())
 
     def finished(self, table: str, partition: str) -> list[Path]:
         """Every finished shard of a partition, whether a manifest names it or not; sorted."""
@@ -118,8 +130,11 @@ class Store:
         partition: str = WHOLE,
         shard: str = "000000",
         inputs: str = "",
+        beside: str = "",
     ) -> Shard:
         """Write rows (any order, exactly the table's columns) as one shard, sorted by the table's key.
+
+        `beside` names a file of another table that belongs to it.
 
         Raises ValueError when columns, types or keys are not those of the schema.
         """
@@ -129,7 +144,7 @@ class Store:
         draft = folder / f"{shard}.parquet"
         with atomic_path(draft) as temporary:
             pq.write_table(
-                arrow.replace_schema_metadata({_INPUTS: inputs.encode()}),
+                arrow.replace_schema_metadata({_INPUTS: inputs.encode(), _BESIDE: beside.encode()}),
                 temporary,
                 compression="zstd",
                 row_group_size=definition.row_group_rows,

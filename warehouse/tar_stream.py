@@ -36,7 +36,7 @@ def walk_tar(stream: BinaryIO) -> Iterator[Member]:
     """The files of an archive in order; folders are left out.
 
     A file that is a link or a device, has holes or is too large comes with the reason. Raises RefusedError where the
-    archive cannot be read any further: `cut_short`, `broken_tar`, `compressed`, `empty`, and what reading raises.
+    archive cannot be read any further: `broken_tar`, `compressed`, `empty`, and what reading raises.
     """
     at = 0
     extended: dict[str, str] = {}
@@ -48,7 +48,7 @@ def walk_tar(stream: BinaryIO) -> Iterator[Member]:
                 raise RefusedError("empty", "0 bytes")
             if at == 0:
                 _refuse_compressed(block)
-            raise RefusedError("cut_short", "the archive ends before its end mark")
+            raise RefusedError("broken_tar", "the archive ends before its end mark")
         if block == bytes(BLOCK):
             return
         header = _header(block, first=at == 0)
@@ -108,7 +108,7 @@ def _data(stream: BinaryIO, size: int) -> bytes:
     data = stream.read(size)
     padding = _padded(size) - size
     if len(data) < size or len(stream.read(padding)) < padding:
-        raise RefusedError("cut_short", "the archive ends within a file")
+        raise RefusedError("broken_tar", "the archive ends within a file")
     return data
 
 

@@ -91,5 +91,5 @@ def test_a_file_that_is_gone_or_has_changed_has_no_picture_and_a_reason(tmp_path
     assert isinstance(refused, pl.DataFrame)
     assert set(refused.select("uri", "reason").iter_rows()) == {
         (images[0].row["uri"], "missing"),
-        (images[2].row["uri"], "changed"),
+        (images[2].row["uri"], "changed_meanwhile"),
     }

@@ -397,10 +397,10 @@ def test_a_tar_shard_is_read_again_as_a_whole_when_it_changed_and_else_not(tmp_p
 
 def test_a_tar_shard_that_breaks_off_is_quarantined_beside_what_was_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    shelf = Shelf({"x.tar": {"a": picture(), "END": RefusedError("truncated", "it ends early")}}, {"x.tar": "1"})
+    shelf = Shelf({"x.tar": {"a": picture(), "END": RefusedError("broken_tar", "it ends early")}}, {"x.tar": "1"})
     crawl_shelf(store, shelf)
     assert states(store) == [("x.tar", 0, "quarantined"), ("x.tar/a", 0, "photo")]
-    assert store.read("quarantine")["reason"].to_list() == ["truncated"]
+    assert store.read("quarantine")["reason"].to_list() == ["broken_tar"]
     assert crawl_shelf(store, shelf).work == ()
     shelf.boxes["x.tar"].pop("END")
     shelf.etags["x.tar"] = "2"

@@ -20,7 +20,7 @@ def cut(items: list[Item], settings: object = None) -> list[ShardWork[Item]]:
 def halve(items: tuple[Item, ...]) -> tuple[Rows, list[Quarantined]]:
     CALLS.append(len(items))
     rows = [{"group": sha256, "fold": 0, "photos": n} for sha256, n in items if n % 2 == 0]
-    return rows, [Quarantined("s", str(n), "odd", "not even") for _, n in items if n % 2]
+    return rows, [Quarantined("s", str(n), "too_small", "not even") for _, n in items if n % 2]
 
 
 def run(store: Store, work: list[ShardWork[Item]], workers: int = 1) -> tuple[list[Shard], list[Shard]]:
