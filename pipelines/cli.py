@@ -7,6 +7,7 @@ they call; each imports what it needs, so that a question is not kept waiting fo
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -213,6 +214,9 @@ def ui(home: Home, port: int) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake is one line and exit code 1, wrong usage exit code 2."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # So a shell starts what it runs in the background, and Dagster has SIGTERM do what SIGINT does: nothing.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
