@@ -135,7 +135,7 @@ _FURTHER_EXIF = (
 )
 
 _FILE_FACTS = (
-    Column("format", STRING, "file format by its first bytes, as Pillow names it"),
+    Column("format", STRING, "format by its first bytes, as Pillow names it, or the raw format, as DNG"),
     Column("width", INT32, "stored width; null where only the metadata can be read", "px"),
     Column("height", INT32, "stored height; null where only the metadata can be read", "px"),
     Column("size_bytes", INT64, "size of the file", "bytes"),

@@ -27,6 +27,12 @@ def test_every_code_that_is_raised_stands_in_the_list() -> None:
         quarantine_frame("files", [Quarantined("corpus", "a.jpg", "because", "of reasons")])
 
 
+def test_the_documentation_has_every_reason_in_the_same_words() -> None:
+    text = (PROJECT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = {f"| `{code}`{'*' if may_pass(code) else ''} | {words} |" for code, words in REASONS.items()}
+    assert rows <= set(text.splitlines())
+
+
 @pytest.mark.parametrize(
     ("reason", "passing"),
     [("timeout", True), ("http_503", True), ("http_429", True), ("http_403", False), ("corrupt", False)],
