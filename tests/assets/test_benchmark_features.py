@@ -106,6 +106,7 @@ def test_a_new_image_costs_one_image_and_the_table_is_that_of_a_run_from_scratch
     assert set(passes.values()) == {8}
 
 
+@pytest.mark.slow
 def test_a_wider_grid_costs_what_it_adds(home: Home, passes: Counter[tuple[str, str]]) -> None:
     home.registry.write_text(home.registry.read_text() + '\n[evaluation]\ngrid = "none"\n')
     run(home)

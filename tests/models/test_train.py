@@ -162,6 +162,7 @@ program.train(config, [Path(s) for s in shards], Path(targets), Path(out), lambd
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["backbone.safetensors", "metrics.json"]
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_written_leave_the_checkpoint_to_go_on_from(
     small: tuple[list[Path], Path], tmp_path: Path
 ) -> None:

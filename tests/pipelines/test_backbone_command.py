@@ -30,7 +30,7 @@ def networks() -> dict[str, PublishedBackbone | BinaryNetwork]:
     return {"backbone": PublishedBackbone(), "binary": BinaryNetwork(PRESETS["full"])}
 
 
-@pytest.mark.parametrize("kind", ["backbone", "binary"])
+@pytest.mark.parametrize("kind", ["backbone", pytest.param("binary", marks=pytest.mark.slow)])
 def test_a_published_file_is_imported_and_in_use(
     tmp_path: Path, networks: dict[str, PublishedBackbone | BinaryNetwork], kind: str
 ) -> None:
@@ -53,6 +53,7 @@ def test_a_published_file_is_imported_and_in_use(
     assert listed.startswith(f"* {identity}  imported   full")
 
 
+@pytest.mark.slow
 def test_the_one_in_use_is_chosen_by_name(
     tmp_path: Path, networks: dict[str, PublishedBackbone | BinaryNetwork]
 ) -> None:

@@ -213,6 +213,7 @@ def read_until(home: Home, stop: Path) -> int:
     return len(met)
 
 
+@pytest.mark.slow
 def test_readers_meet_whole_catalogues_alone_while_they_are_swapped(make_home: Any, tmp_path: Path) -> None:
     home: Home = make_home(detectors={"one_class": 0.1})
     store, stop = Store(home.tables), tmp_path / "stop"
