@@ -83,6 +83,10 @@ def pillow_tags(source: Path | bytes) -> dict[str, object]:
                     image.info.pop(xmp, None)
                 exif = Image.Image.getexif(image)  # PNG's own would decode the picture to look behind it
                 found = {key: exif.get(number) for number, key in _IFD0_TAGS.items()}
+                # The HEIF reader sets it to 1, since it turns the pixels as the container says.
+                orientation = _IFD0_TAGS[ExifTags.Base.Orientation]
+                if found[orientation] is not None:
+                    found[orientation] = image.info.get("original_orientation") or found[orientation]
                 own = exif.get_ifd(ExifTags.IFD.Exif)
                 found |= {key: _undone(number, own.get(number)) for number, key in _EXIF_TAGS.items()}
         except Exception as error:  # and so do its readers of EXIF

@@ -20,6 +20,7 @@ def read(reader: Reader) -> dict[str, Any]:
             "files": plain("files"),
             "photographs": plain("photographs"),
             "quarantined": plain("quarantined"),
+            "replaced or vanished": plain("former"),
             "stopped later": plain("stopped_later"),
             "groups": plain("groups"),
             "fitting, folds 0–2": plain("fitting"),

@@ -106,6 +106,16 @@ def test_values_are_printed_as_exiftool_prints_them() -> None:
     assert {column for column, value in normalise(tags).row.items() if value is None} & set(TAGS) == set()
 
 
+def test_the_orientation_of_a_heif_file_is_that_of_its_exif() -> None:
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    exif = camera_exif()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64))).save(buffer, exif=exif.tobytes())
+    assert exif[0x0112] == 6
+    assert pillow_tags(buffer.getvalue())["IFD0:Orientation"] == 6
+
+
 def test_the_orientation_of_xmp_is_not_that_of_exif() -> None:
     buffer = io.BytesIO()
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description tiff:Orientation=\"6\"/></x:xmpmeta>"

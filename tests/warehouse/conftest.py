@@ -33,7 +33,7 @@ def write_corpus(store: Store, simulated: bool) -> None:
     files, photos, exif, raw, issues, quarantine = [], [], [], [], [], []
     for number in range(60):
         uri, identity, group = f"g{number % 10}/{number}.jpg", sha(f"photo {number}"), f"g{number % 10}"
-        files.append({"uri": uri, "revision": 0, "group": group, "state": "photo", "photo_id": identity})
+        files.append({"uri": uri, "revision": int(number == 1), "group": group, "state": "photo", "photo_id": identity})
         photos.append(
             {"photo_id": identity, "corpus": "photos", "uri": uri, "group": group, "use": "train", "places": 1}
         )
@@ -42,6 +42,8 @@ def write_corpus(store: Store, simulated: bool) -> None:
         raw.append({"photo_id": identity, "tags": json.dumps({"IFD0:Make": tags["make"]}), "exiftool_version": "12.57"})
         if number % 7 == 0:
             issues.append({"photo_id": identity, "tag": "ExifIFD:FNumber", "reason": "zero", "raw_value": "0"})
+    files.append({"uri": "g1/1.jpg", "revision": 0, "group": "g1", "state": "replaced", "photo_id": sha("before")})
+    files.append({"uri": "gone.jpg", "revision": 0, "group": "gone.jpg", "state": "vanished", "photo_id": sha("gone")})
     for number, reason in enumerate(["not_an_image", "not_an_image", "too_large"]):
         uri = HOSTILE if number == 0 else f"broken/{number}.jpg"
         files.append({"uri": uri, "revision": 0, "group": "broken", "state": "quarantined"})

@@ -179,6 +179,7 @@ def test_corpora_balance(home: Home) -> None:
     answer = query(home, "corpora")
     (row,) = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
     assert (row["files"], row["photographs"], row["quarantined"], row["stopped_later"]) == (63, 60, 3, 1)
+    assert row["former"] == 2
     assert (row["groups"], row["fitting"], row["validation"], row["calibration"]) == (10, 36, 12, 12)
 
 
@@ -308,7 +309,7 @@ def test_a_catalogue_of_another_release_says_so_when_a_query_fails_on_it(home: H
     with duckdb.connect(str(home.catalogue)) as connection:
         connection.execute("ALTER TABLE files DROP COLUMN revision")
         connection.execute("COMMENT ON TABLE files IS 'Files. Key: corpus, uri. Version 1.'")
-    assert query(home, "SELECT count(*) FROM files").rows == [(63,)]
+    assert query(home, "SELECT count(*) FROM files").rows == [(65,)]
     with pytest.raises(UserError, match=r"revision.*another release of sdaie \(files\): `sdaie run` publishes it anew"):
         query(home, "SELECT revision FROM files")
 
