@@ -81,12 +81,7 @@ def run_shards(
 
     `function` is importable and gets the items of one shard; `progress` is told items done and items in all.
     """
-    finished: dict[str, tuple[Shard, Shard]] = {}
-    for unit in () if again else work:
-        for rows in store.find_shards(table, partition, unit.shard, unit.inputs):
-            refused = quarantine_of(store, table, partition, rows)
-            if refused and not any(map(may_pass, _reasons(store, quarantine_partition(table, partition), [refused]))):
-                finished[unit.shard] = rows, refused
+    finished = {} if again else _finished(store, table, partition, work)
     todo = [unit for unit in work if unit.shard not in finished]
     total = sum(len(unit.items) for unit in work)
     done = total - sum(len(unit.items) for unit in todo)
@@ -98,6 +93,21 @@ def run_shards(
         progress(done, total)
     pairs = [finished[unit.shard] for unit in work]
     return [rows for rows, _ in pairs], [refused for _, refused in pairs]
+
+
+def _finished(
+    store: Store, table: str, partition: str, work: Sequence[ShardWork[Item]]
+) -> dict[str, tuple[Shard, Shard]]:
+    """Rows and quarantine of the shards that were made already and have nothing to be tried again, by name."""
+    quarantine = quarantine_partition(table, partition)
+    made = store.find_shards(table, partition, {unit.shard: unit.inputs for unit in work})
+    finished = {}
+    for name, shards in made.items():
+        for rows in shards:
+            refused = quarantine_of(store, table, partition, rows)
+            if refused and not any(map(may_pass, _reasons(store, quarantine, [refused]))):
+                finished[name] = rows, refused
+    return finished
 
 
 def quarantine_partition(table: str, partition: str = WHOLE) -> str:

@@ -99,11 +99,19 @@ class Store:
         folder = self.root / table / f"v{TABLES[table].version}"
         return sorted(path.parent.name for path in folder.glob("*/manifest.json"))
 
-    def find_shards(self, table: str, partition: str, shard: str, inputs: str) -> list[Shard]:
-        """The finished shards made from these inputs by this or earlier runs; several where tries went differently."""
-        names = sorted(path.name for path in self.folder(table, partition).glob(f"{shard}-*.parquet"))
-        found = [self.shard(table, partition, name) for name in names]
-        return [each for each in found if each is not None and each.inputs == inputs]
+    def find_shards(self, table: str, partition: str, wanted: Mapping[str, str]) -> dict[str, list[Shard]]:
+        """Finished shards of this or earlier runs by name, of those `wanted` (name and inputs) that were made already.
+
+        There are several of a name where tries from the same inputs went differently.
+        """
+        found: dict[str, list[Shard]] = {}
+        for path in self.finished(table, partition):
+            name = path.name.partition("-")[0]
+            if name in wanted:
+                shard = self.shard(table, partition, path.name)
+                if shard is not None and shard.inputs == wanted[name]:
+                    found.setdefault(name, []).append(shard)
+        return found
 
     def shard(self, table: str, partition: str, file: str) -> Shard | None:
         """A finished shard by the name of its file; None where it is not there."""

@@ -56,8 +56,8 @@ def test_files_of_the_table_before_stay_and_so_do_young_ones(store: Store) -> No
 
 def test_a_finished_shard_is_found_by_its_inputs_only(store: Store) -> None:
     written = store.write_shard("splits", splits("a"), inputs="one")
-    assert store.find_shards("splits", "all", "000000", "one") == [written]
-    assert store.find_shards("splits", "all", "000000", "two") == []
+    assert store.find_shards("splits", "all", {"000000": "one", "000001": "one"}) == {"000000": [written]}
+    assert store.find_shards("splits", "all", {"000000": "two"}) == {}
 
 
 def test_a_repeated_key_is_refused(store: Store) -> None:
