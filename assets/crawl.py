@@ -65,6 +65,8 @@ def files(context: Context) -> Product:
     folder = context.store.folder("files", name)
     states = [pl.read_parquet(folder / shard.file, columns=["state"])["state"] for shard in rows]
     counts = pl.concat([pl.Series("state", [], pl.String), *states]).value_counts()
+    if quarantined := sum(shard.rows for shard in refused):
+        context.say(f"{name}: {quarantined} files are no photographs or cannot be read; the table quarantine says why")
     return Product(
         {"files": rows},
         {f"files_{state}": count for state, count in counts.sort("state").iter_rows()}

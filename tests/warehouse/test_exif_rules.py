@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -467,3 +468,9 @@ def test_real_photographs_agree_with_their_table(capsys: pytest.CaptureFixture[s
         print(f"\nfilled of {len(listed)}: {filled}")
     assert min(filled[column] for column in ("make", "model", "exposure_time_s", "iso", "f_number", "flash")) > 180
     assert filled["generator_mark"] == 0
+
+
+def test_the_documentation_has_every_reason() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = text[text.index("## Why an EXIF value") :].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [str(reason) for reason in Reason]
