@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import count
 from typing import Any
 
 import polars as pl
 
 from assets.stage import Context, Product, stage
-from warehouse.crawl_plan import Part, crawled, listing_facts, planned
+from warehouse.crawl_plan import Part, Plan, crawled, listing_facts, planned
 from warehouse.file_facts import Facts, looking
 from warehouse.places import Listed, RefusedError, Source, printable
 from warehouse.revisions import PHOTO, QUARANTINED, of_container, revised, table_name, told, whole_container
@@ -48,13 +49,15 @@ def files(context: Context) -> Product:
     name, source = context.partition, _source(context)
     before = crawled(context.store, name)
     plan = planned(name, source.listing(), before, version=context.version, again=context.force)
+    slow = source.concurrency > 1
+    crawl = partial(crawl_part, source, name)
     written = run_shards(
         context.store,
         # One process keeps the source's bounds on what is read at once; it waits for the network anyway.
-        context.compute if source.concurrency == 1 else context.single_process,
+        context.single_process if slow else context.compute,
         "files",
         plan.work,
-        partial(crawl_part, source, name),
+        partial(crawl, read=_counter(context, plan)) if slow else crawl,
         partition=name,
         progress=context.progress(f"crawl {name}, shards"),
         again=context.force,
@@ -75,8 +78,18 @@ def files(context: Context) -> Product:
     )
 
 
-def crawl_part(source: Source, corpus: str, parts: tuple[Part, ...]) -> tuple[Rows, list[Quarantined]]:
-    """Rows of `files` and of the quarantine for some shards of a corpus."""
+def _counter(context: Context, plan: Plan) -> Callable[[], None]:
+    """Says now and then how many files were read; of tar shards nobody knows how many there are."""
+    progress = context.progress(f"read {context.partition}")
+    total = sum(len(part.unread) for unit in plan.work for part in unit.items)
+    counted = count(1)
+    return lambda: progress(next(counted), total)
+
+
+def crawl_part(
+    source: Source, corpus: str, parts: tuple[Part, ...], *, read: Callable[[], None] = lambda: None
+) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `files` and of the quarantine for some shards of a corpus; `read` is told of each file."""
     rows: Rows = []
     refused: list[Quarantined] = []
     with looking() as look:
@@ -86,6 +99,7 @@ def crawl_part(source: Source, corpus: str, parts: tuple[Part, ...]) -> tuple[Ro
                 places.setdefault(row["uri"], []).append(row)
             found = _read(source, part.unread) if part.container is None else _members(source, part.container)
             for name, item, data in found:
+                read()
                 now, reason = _look(look, corpus, name, item, data)
                 rows += map(dict, revised(places.pop(name, []), now))
                 refused += [reason] if reason else []
