@@ -38,6 +38,9 @@ SLOWEST = 128 * 1024
 """Bytes a second below which an answer is given up, beyond the time that any answer may take."""
 LONGEST_PAUSE_S = 60.0
 """How long a server may ask to be left alone before it is asked again."""
+MOST_SILENCES = 12
+"""Tries in a row without an answer after which a host is left alone for LONGEST_PAUSE_S: the next addresses there are
+refused at once, where each would cost its time and its retries."""
 _FIRST_PAUSE_S = 0.25
 _CHUNK = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -95,6 +98,7 @@ class HttpClient:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="http", daemon=True).start()
         self._all = asyncio.Semaphore(network.concurrency)
+        self._silences: dict[str, tuple[int, float]] = {}
         self._hosts: weakref.WeakValueDictionary[str, asyncio.Semaphore] = weakref.WeakValueDictionary()
         self._session = self._wait(self._open())
         atexit.register(self.close)
@@ -212,14 +216,17 @@ class HttpClient:
 
     @asynccontextmanager
     async def _one_answer(self, method: str, url: URL, headers: dict[str, str]) -> Answers:
-        host = self._hosts.setdefault(url.host or "", asyncio.Semaphore(self.network.per_host))
+        name = url.host or ""
+        host = self._hosts.setdefault(name, asyncio.Semaphore(self.network.per_host))
         timeout = aiohttp.ClientTimeout(total=None, sock_read=self.network.timeout_s)
         try:
             async with host, self._all:
+                self._check_heard(name)
                 async with asyncio.timeout(self.network.timeout_s):
                     response = await self._session.request(
                         method, url, headers=headers, timeout=timeout, allow_redirects=False
                     )
+                self._silences.pop(name, None)
                 async with response:
                     yield response
         except aiohttp.InvalidURL:
@@ -227,6 +234,7 @@ class HttpClient:
         except aiohttp.ClientPayloadError:
             raise _PassingError(RefusedError("cut_short", "fewer bytes than the server announced")) from None
         except TimeoutError:
+            self._note_silence(name)
             raise _PassingError(
                 RefusedError("timeout", f"no answer, or no more of it, in {self.network.timeout_s:g} s")
             ) from None
@@ -237,12 +245,23 @@ class HttpClient:
                 raise RefusedError(
                     "private_address", "a private address: [network] allow_private = true lets it be read"
                 ) from None
+            self._note_silence(name)
             refused = RefusedError("unreachable", f"cannot be connected to: {_said(error.os_error)}")
             raise _PassingError(refused) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _PassingError(RefusedError("unreachable", f"the connection broke: {_said(error)}")) from None
         except ValueError as error:  # what servers send and aiohttp cannot make sense of
             raise RefusedError("bad_address", f"cannot be asked for: {_said(error)}") from None
+
+    def _note_silence(self, host: str) -> None:
+        count, _ = self._silences.get(host, (0, 0.0))
+        self._silences[host] = count + 1, time.monotonic()
+
+    def _check_heard(self, host: str) -> None:
+        """Raises RefusedError where a host is to be left alone for now; after that time one try says whether it is."""
+        count, last = self._silences.get(host, (0, 0.0))
+        if count >= MOST_SILENCES and time.monotonic() - last < LONGEST_PAUSE_S:
+            raise RefusedError("unreachable", f"the host did not answer {MOST_SILENCES} times: left alone for now")
 
 
 def _url(address: str) -> URL:

@@ -113,6 +113,18 @@ def test_an_empty_body_and_an_address_that_is_none_are_refused(web: WebServer, c
     assert refusal(client, "gopher://host/x") == "bad_address"
 
 
+def test_a_host_that_never_answers_is_left_alone(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "MOST_SILENCES", 3)
+    client = HttpClient(QUICK.model_copy(update={"timeout_s": 0.1, "retries": 0}))
+    assert [refusal(client, f"{web.address}/stall/{n}") for n in range(3)] == ["timeout"] * 3
+    asked = web.asked.total()
+    assert [refusal(client, f"{web.address}/stall/{n}") for n in range(3, 9)] == ["unreachable"] * 6
+    assert web.asked.total() == asked
+    monkeypatch.setattr(http_client, "LONGEST_PAUSE_S", 0.0)
+    assert client.get(f"{web.address}/a.jpg") == PICTURE
+    client.close()
+
+
 def test_nothing_listens_and_no_such_host(client: HttpClient) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
