@@ -21,6 +21,8 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
+# Two test processes share the cores with torch's threads, which else spin while they wait: half of the time was that.
+test: export OMP_WAIT_POLICY := PASSIVE
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
