@@ -3,7 +3,6 @@
 Choosing them and making their pictures belong here; how the pictures are shown belongs to the report.
 """
 
-import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +17,11 @@ from assets.benchmark_scores import benchmark_scores
 from assets.decoding import decoding
 from assets.detectors import champion
 from assets.stage import Context, Product, stage
-from warehouse.places import RefusedError
+from warehouse.places import Place, RefusedError
 from warehouse.registry import resolve
 from warehouse.shards import Quarantined, Rows, frame, quarantine_frame
-from warehouse.source_folder import read_bytes
+from warehouse.source_folder import FolderSource
+from warehouse.sources import read_place
 
 PLACES = 8
 _SIDE = 120
@@ -89,9 +89,7 @@ def thumbnail(decode: Callable[[bytes], npt.NDArray[np.uint8]], folder: Path, ur
 
     Raises RefusedError where the file is not to be read or decoded, or no longer has the content `image_id`.
     """
-    data = read_bytes(folder, uri)
-    if hashlib.sha256(data).hexdigest() != image_id:
-        raise RefusedError("changed_meanwhile", "the file has changed since it was listed: run again")
+    data = read_place({"": FolderSource(folder)}, Place(image_id, "", uri))
     picture = Image.fromarray(decode(data))
     picture.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()

@@ -11,7 +11,7 @@ from assets.corpus import photo_places, photos
 from assets.decoding import decoding
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, RefusedError, Source
-from warehouse.reuse import EarlierShards, earlier_shards, stamped
+from warehouse.reuse import EarlierShards, earlier_shards, stamped, with_known
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
 from warehouse.sources import corpus_sources, read_place
 from warehouse.store import WHOLE
@@ -52,11 +52,7 @@ def cut_missing(
     sources: dict[str, Source], earlier: EarlierShards, count: int, seed: int, places: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `crops` for some photographs; those that were cut before are not cut again."""
-    known = earlier.rows({place.sha256 for place in places}, {})
-    cut = set(known["photo_id"])
-    missing = tuple(place for place in places if place.sha256 not in cut)
-    rows, refused = cut_photographs(sources, count, seed, missing)
-    return [*known.to_dicts(), *rows], refused
+    return with_known(earlier, places, lambda missing: cut_photographs(sources, count, seed, missing))
 
 
 def cut_photographs(

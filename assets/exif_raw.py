@@ -15,7 +15,7 @@ from warehouse.exiftool import ExifReader
 from warehouse.exiftool_pool import read_places
 from warehouse.home import canonical_json
 from warehouse.places import Place, Source
-from warehouse.reuse import EarlierShards, earlier_shards, stamped
+from warehouse.reuse import EarlierShards, earlier_shards, stamped, with_known
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
 from warehouse.sources import corpus_sources
 from warehouse.store import WHOLE
@@ -67,11 +67,7 @@ def read_missing(
     sources: dict[str, Source], version: str, earlier: EarlierShards, processes: int, places: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `exif_raw` for some photographs; those that were read before are not read again."""
-    known = earlier.rows({place.sha256 for place in places}, {})
-    read = set(known["photo_id"])
-    missing = tuple(place for place in places if place.sha256 not in read)
-    rows, refused = read_exif(sources, version, missing, processes=processes)
-    return [*known.to_dicts(), *rows], refused
+    return with_known(earlier, places, lambda missing: read_exif(sources, version, missing, processes=processes))
 
 
 def read_exif(

@@ -4,7 +4,7 @@ Finding such rows belongs here; cutting work into shards, and finding whole shar
 depends on stands in its columns, or in the stamp of its shard.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from warehouse.home import digest
+from warehouse.places import Place
 from warehouse.schema import TABLES
-from warehouse.shards import Item, ShardWork
+from warehouse.shards import Item, Quarantined, Rows, ShardWork
 from warehouse.store import Store, shard_inputs
 
 
@@ -50,6 +51,18 @@ class EarlierShards:
         ]
         once = [*TABLES[self.table].key, *made_with]
         return pl.concat([empty, *found]).unique(list(dict.fromkeys(once)), keep="first", maintain_order=True)
+
+
+def with_known(
+    earlier: EarlierShards,
+    places: tuple[Place, ...],
+    make: Callable[[tuple[Place, ...]], tuple[Rows, list[Quarantined]]],
+) -> tuple[Rows, list[Quarantined]]:
+    """Rows of places, those of earlier shards where there are any; of the other places what `make` makes."""
+    known = earlier.rows({place.sha256 for place in places}, {})
+    made = set(known[earlier.content])
+    rows, refused = make(tuple(place for place in places if place.sha256 not in made))
+    return [*known.to_dicts(), *rows], refused
 
 
 def earlier_shards(

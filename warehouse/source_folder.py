@@ -6,6 +6,7 @@ Walking and reading files of a local disk belong here; tables that name files to
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -69,13 +70,9 @@ class LocalStorage:
 
     def open(self, name: str) -> BinaryIO:
         """A file of any size, to be read in order."""
-        try:
+        with _refusing():
             # Without waiting: a pipe is not to be waited for.
             opened = os.open(self.folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise RefusedError("missing", "no such file") from None
-        except (OSError, ValueError) as error:
-            raise RefusedError("unreadable", getattr(error, "strerror", None) or str(error)) from None
         if stat.S_ISREG(os.fstat(opened).st_mode):
             return os.fdopen(opened, "rb")
         os.close(opened)
@@ -113,27 +110,30 @@ def checked_path(folder: Path, uri: str) -> Path:
     if uri.endswith("/"):
         raise RefusedError("unreadable", "a folder whose files cannot be listed: give permission to read it")
     path = folder / uri
-    try:
+    with _refusing():
         _check(path, folder, path.stat())
-    except FileNotFoundError:
-        raise RefusedError("missing", "no such file") from None
-    except (OSError, ValueError) as error:
-        raise RefusedError("unreadable", getattr(error, "strerror", None) or str(error)) from None
     return path
 
 
 def read_bytes(folder: Path, uri: str) -> bytes:
     """The bytes of a listed file. Raises RefusedError where it is not to be read."""
     path = checked_path(folder, uri)
-    try:
+    with _refusing():
         # Looked at again once it is open, and opened without waiting: a name can become a pipe in between.
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(opened, "rb") as file:
             _check(path, folder, os.fstat(opened))
             data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise RefusedError("too_large", f"it grew beyond {MAX_BYTES} bytes while it was read")
-        return data
+    if len(data) > MAX_BYTES:
+        raise RefusedError("too_large", f"it grew beyond {MAX_BYTES} bytes while it was read")
+    return data
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What the disk says no with becomes a RefusedError."""
+    try:
+        yield
     except FileNotFoundError:
         raise RefusedError("missing", "no such file") from None
     except (OSError, ValueError) as error:
