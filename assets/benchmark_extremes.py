@@ -15,7 +15,7 @@ from PIL import Image
 from assets.benchmark_images import benchmark_images, folder_of
 from assets.benchmark_scores import benchmark_scores
 from assets.decoding import decoding
-from assets.detectors import champion
+from assets.square_detectors import champion
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, RefusedError
 from warehouse.registry import resolve

@@ -21,6 +21,7 @@ from assets.other_detectors import other_detectors
 from assets.pixel_detectors import FORMAT_RULE
 from assets.pixel_scores import REFERENCE
 from assets.score_tables import TABLE_SCORES, table_scores
+from assets.square_detectors import square_detectors
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import REAL
 from warehouse.shards import Rows, frame, quarantine_partition
@@ -36,7 +37,7 @@ NOMINAL_RATES = (0.01, 0.02, 0.05, 0.10)
 @stage(
     group="benchmark",
     tables=["benchmark_metrics"],
-    upstream=[benchmark_images, benchmark_features, *SCORES, detectors, other_detectors],
+    upstream=[benchmark_images, benchmark_features, *SCORES, detectors, other_detectors, square_detectors],
     version=2,
     kinds=["parquet", "scikitlearn"],
 )
@@ -111,7 +112,7 @@ def _drop_unregistered(context: Context, registered: list[str]) -> None:
 @stage(
     group="benchmark",
     tables=["benchmark_comparisons"],
-    upstream=[benchmark_images, *SCORES, detectors, other_detectors],
+    upstream=[benchmark_images, *SCORES, detectors, other_detectors, square_detectors],
     kinds=["parquet", "scikitlearn"],
 )
 def benchmark_comparisons(context: Context) -> Product:
@@ -161,7 +162,7 @@ def _negative(number: float | None) -> float | None:
 @stage(
     group="benchmark",
     tables=["benchmark_calibration"],
-    upstream=[benchmark_images, benchmark_scores, detectors, other_detectors],
+    upstream=[benchmark_images, benchmark_scores, detectors, other_detectors, square_detectors],
     version=2,
     kinds=["parquet", "scikitlearn"],
 )

@@ -12,10 +12,10 @@ import polars as pl
 from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.corpus import photos
-from assets.detectors import DETECTORS, covariate_matrix, detectors, feature_matrix, load_detectors
-from assets.features import backbone_files
+from assets.detectors import detectors, feature_matrix, load_detectors
 from assets.other_detectors import OTHERS, calibration_scores, judge, other_detectors
 from assets.pixel_scores import benchmark_pixel_scores
+from assets.square_detectors import SQUARES, calibrations, square_detectors
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
 from warehouse.shards import frame
@@ -25,7 +25,10 @@ from warehouse.shards import frame
     group="benchmark",
     tables=["benchmark_scores"],
     partitioned="benchmark",
-    upstream=[photos, benchmark_images, benchmark_features, benchmark_pixel_scores, detectors, other_detectors],
+    upstream=[
+        *(photos, benchmark_images, benchmark_features, benchmark_pixel_scores),
+        *(detectors, other_detectors, square_detectors),
+    ],
     kinds=["parquet", "scikitlearn"],
 )
 def benchmark_scores(context: Context) -> Product:
@@ -42,12 +45,9 @@ def _of_features(context: Context, images: pl.DataFrame) -> Iterator[pl.DataFram
 
     features = context.store.read("benchmark_features", [context.partition]).join(images, on="image_id")
     for name, (identity, detector) in load_detectors(context).items():
-        own = _of_backbone(context, features, name)
-        for (track, _), rows in own.group_by(["track", "perturbation"], maintain_order=True):
+        for (track, _), rows in features.group_by(["track", "perturbation"], maintain_order=True):
             judged = rows.filter(pl.col("reason").is_null())
-            said = detector.judge(
-                calibrated_as(str(track)), feature_matrix(judged, detector.pooling), covariate_matrix(judged)
-            )
+            said = detector.judge(calibrated_as(str(track)), feature_matrix(judged, detector.pooling))
             yield pl.concat(
                 [
                     judged.with_columns(score=said.score, p_value=said.p_value, flagged=said.flagged),
@@ -62,16 +62,18 @@ def _of_pixels(context: Context, images: pl.DataFrame) -> Iterator[pl.DataFrame]
     from models.tracks import calibrated_as
 
     scores = context.store.read("pixel_scores", [context.partition]).join(images, on="image_id")
-    known = {
-        (row["detector"], row["track"]): row for row in context.store.read("detectors", [OTHERS]).iter_rows(named=True)
-    }
+    calibrated_here = context.store.read("detectors", [OTHERS, SQUARES])
+    known = {(row["detector"], row["track"]): row for row in calibrated_here.iter_rows(named=True)}
+    on_squares = calibrations(context)
     keys = ["detector", "detector_version", "track"]
     for (name, version, track), rows in scores.group_by(keys, maintain_order=True):
         calibrated = known.get((name, calibrated_as(str(track))))
         if calibrated is None or calibrated["detector_version"] != version:
             raise UserError(f"{name} was calibrated in another version, or not at all: run `sdaie run`")
         judged = rows.filter(pl.col("score").is_not_null())
-        calibration = calibration_scores(context, str(name), calibrated["track"])
+        calibration = on_squares.get(str(name))
+        if calibration is None:
+            calibration = calibration_scores(context, str(name), calibrated["track"])
         yield pl.concat(
             [
                 judged.with_columns(judge(judged["score"].to_numpy(), calibration, calibrated["threshold"])),
@@ -79,11 +81,6 @@ def _of_pixels(context: Context, images: pl.DataFrame) -> Iterator[pl.DataFrame]
             ],
             how="diagonal",
         ).with_columns(detector_id=pl.lit(calibrated["detector_id"]))
-
-
-def _of_backbone(context: Context, features: pl.DataFrame, detector: str) -> pl.DataFrame:
-    identity = list(backbone_files(context))[0 if DETECTORS[detector].trained else 1]
-    return features.filter(pl.col("backbone") == identity)
 
 
 def _ordered(part: pl.DataFrame) -> pl.DataFrame:

@@ -13,16 +13,22 @@ from assets.binary_images import binary_crops, binary_images
 from assets.corpus import photos, splits
 from assets.crawl import files
 from assets.crops import crops
-from assets.detectors import champion, detectors, reference_features
+from assets.detectors import detectors, reference_features
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif
+from assets.exif_claims import exif_claims, pretext_outputs
 from assets.exif_raw import exif_raw
 from assets.exif_second_opinion import exif_second_opinion
 from assets.format_rule import format_rule
 from assets.other_detectors import other_detectors
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
 from assets.publication import catalogue, report
+from assets.reconstruction import autoencoders, reconstruction
+from assets.reference_crops import reference_crops
 from assets.score_tables import table_scores
+from assets.square_detectors import champion, square_detectors
+from assets.square_features import square_features
+from assets.square_logits import square_logits
 from assets.stage import OWNERS, Stage
 
 STAGES: tuple[Stage, ...] = (
@@ -39,9 +45,17 @@ STAGES: tuple[Stage, ...] = (
     binary_images,
     binary_crops,
     binary_networks,
+    reference_crops,
+    autoencoders,
+    reconstruction,
     reference_features,
     detectors,
+    square_features,
+    square_logits,
+    square_detectors,
     champion,
+    pretext_outputs,
+    exif_claims,
     reference_pixel_scores,
     other_detectors,
     photo_hashes,

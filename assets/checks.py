@@ -50,11 +50,36 @@ def _crops(store: Store, home: Home) -> tuple[int, int, int]:
     return len(training), cut, _quarantined(store, "crops")
 
 
+def _described(store: Store, table: str) -> tuple[int, int, int]:
+    reference = store.read("photos", columns=["use"]).filter(pl.col("use").str.contains("reference"))
+    return len(reference), store.read(table, columns=["photo_id"])["photo_id"].n_unique(), _quarantined(store, table)
+
+
 def _reference(store: Store, home: Home) -> tuple[int, int, int]:
     """Reference photographs, those with features, those that could not be judged."""
-    reference = store.read("photos", columns=["use"]).filter(pl.col("use").str.contains("reference"))
-    described = store.read("reference_features", columns=["photo_id"])["photo_id"].n_unique()
-    return len(reference), described, _quarantined(store, "reference_features")
+    return _described(store, "reference_features")
+
+
+def _squares(store: Store, home: Home) -> tuple[int, int, int]:
+    """Reference photographs, those with squares, those without."""
+    return _described(store, "square_features")
+
+
+def _reference_crops(store: Store, home: Home) -> tuple[int, int, int]:
+    """Reference photographs, those with a crop, those that none could be cut from."""
+    return _described(store, "reference_crops")
+
+
+def _logits(store: Store, home: Home) -> tuple[int, int, int]:
+    """Reference photographs of folds 3 and 4, those that the networks were asked of, those without squares."""
+    asked = store.read("square_logits", columns=["photo_id"])["photo_id"].n_unique()
+    return _unseen_photographs(store), asked, _quarantined(store, "square_logits")
+
+
+def _unseen_photographs(store: Store) -> int:
+    unseen = store.read("splits").filter(pl.col("fold").is_in(UNSEEN_FOLDS))["group"]
+    photos = store.read("photos", columns=["use", "group"]).filter(pl.col("use").str.contains("reference"))
+    return len(photos.filter(pl.col("group").is_in(unseen.implode())))
 
 
 def _binary_images(store: Store, home: Home) -> tuple[int, int, int]:
@@ -73,11 +98,9 @@ def _binary_crops(store: Store, home: Home) -> tuple[int, int, int]:
 
 def _reference_pixels(store: Store, home: Home) -> tuple[int, int, int]:
     """Reference photographs of folds 3 and 4, those that the detectors of pixels were asked, those not decoded."""
-    unseen = store.read("splits").filter(pl.col("fold").is_in(UNSEEN_FOLDS))["group"]
-    photos = store.read("photos", columns=["use", "group"]).filter(pl.col("use").str.contains("reference"))
     asked = store.read("pixel_scores", [REFERENCE], ["image_id"])["image_id"].n_unique()
     refused = store.read("quarantine", [quarantine_partition("pixel_scores", REFERENCE)])
-    return len(photos.filter(pl.col("group").is_in(unseen.implode()))), asked, len(refused)
+    return _unseen_photographs(store), asked, len(refused)
 
 
 def _check(asset: str, count: Count) -> dg.AssetChecksDefinition:
@@ -153,7 +176,10 @@ CHECKS = [
     _check("crops", _crops),
     _check("binary_images", _binary_images),
     _check("binary_crops", _binary_crops),
+    _check("reference_crops", _reference_crops),
     _check("reference_features", _reference),
+    _check("square_features", _squares),
+    _check("square_logits", _logits),
     _check("reference_pixel_scores", _reference_pixels),
     exif_readers_agree,
     near_duplicates_seen,

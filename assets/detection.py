@@ -1,132 +1,293 @@
-"""The answer to a person's question: is this picture a photograph? By the champion of a home, one file at a time.
+"""The answer to a person's question: is this picture a photograph? By the detector of a home or the one in the box.
 
-Reading a file, asking the champion and saying why not belong here; Dagster does not, so that an answer does not wait
-for it. The commands belong to `pipelines/cli.py`.
+Choosing the detector, and going through files with the next one read while one is judged, belong here; Dagster does
+not, so that an answer does not wait for it. The verdict belongs to `answers.py`, the command to
+`pipelines/cli_detect.py`.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from assets.decoding import decoding
-from models.backbone import Backbone
-from models.description import Given, describe
-from models.one_class import COMPLEXITY, OneClassDetector
-from models.tracks import AS_SHIPPED
-from models.weights import load_backbone
-from warehouse.exif_rules import SIMULATOR
-from warehouse.file_facts import looking
+from assets.sight import Shown, Sight, seeing
+from models.box import BOX
+from models.images import upright
+from warehouse.answers import Answer
 from warehouse.home import Home, UserError
 from warehouse.places import RefusedError
-from warehouse.source_folder import read_bytes
+from warehouse.source_folder import read_bytes, walk
 
-PHOTOGRAPH, GENERATED, CANNOT_TELL = "photograph", "generated", "cannot_tell"
-ONLY_SIMULATED = (
-    "the detector has seen simulated photographs only: register real ones with `sdaie corpus add` and `sdaie run`"
-)
-REASONS = {
-    "fewer_than_4_patches": "the picture is too small: it needs room for 4 patches of 64 x 64 px",
-}
+if TYPE_CHECKING:
+    from assets.answers import Judge
+
+DETECTOR_FILE = "detector.safetensors"
+Known = Callable[[str, str], Answer | None]
+"""Gives the answer that is there already for a file of this name and SHA-256."""
+
+# Pictures whose squares wait to be judged: cut from the whole, a megabyte each.
+_AHEAD = 2
+# Pictures that are judged at a time.
+_JUDGING = 2
+
+
+@dataclass(frozen=True, eq=False)
+class HeatMap:
+    """The map drawn over the picture, small and as it is looked at; how many regions it has and how many are framed."""
+
+    drawn: Image.Image
+    regions: int
+    framed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """An answer; where asked for, the picture as it is looked at, small, and its heat map if it has squares."""
+
+    answer: Answer
+    picture: Image.Image | None = None
+    heat_map: HeatMap | None = None
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the champion says of one file.
+class Chosen:
+    """The file of the detector that answers, read and not loaded yet: what loads it imports torch.
 
-    `verdict` is `photograph`, `generated` or `cannot_tell`, the last with a `reason`. `p_value`: the share of
-    calibration photographs that look at least as generated as this picture (conformal; not the probability of being
-    generated). `score`: higher = more likely generated. `failed`: the file could not be read as a picture.
+    `own` names a calibration of a home that takes the place of the detector's.
     """
+
+    path: Path
+    content: bytes
+    own: tuple[Home, str] | None = None
+
+    @property
+    def identity(self) -> str:
+        """The first 16 digits of its SHA-256; with a calibration of one's own, behind it that one's name and digest."""
+        identity = hashlib.sha256(self.content).hexdigest()[:16]
+        if self.own is None:
+            return identity
+        home, name = self.own
+        from assets.calibration import load_calibration
+
+        calibration = hashlib.sha256(load_calibration(home, name).to_bytes()).hexdigest()
+        return f"{identity}-{name}-{calibration[:8]}"
+
+    def load(self) -> Judge:
+        """What judges. UserError where the file is not whole."""
+        from assets.answers import Judge
+        from models.combined import CombinedDetector
+
+        try:
+            detector = CombinedDetector.from_bytes(self.content)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:  # torch refuses weights by RuntimeError
+            mended = "install the program anew" if self.path == BOX else "run `sdaie run --force`"
+            raise UserError(f"the detector {self.path} is not whole ({error}): {mended}") from None
+        if self.own is not None:
+            from assets.calibration import recalibrated
+
+            detector = recalibrated(self.own[0], detector, self.own[1])
+        return Judge(detector, self.identity, version("sdaie"))
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What the reading thread hands on: a file and what is seen of it, or why nothing, or the answer that is known."""
 
     file: str
     sha256: str | None
-    verdict: str
-    p_value: float | None
-    score: float | None
-    detector: str
-    calibration: str
-    reason: str | None = None
-    failed: bool = False
+    found: Sight | RefusedError | Answer
 
 
-@dataclass(frozen=True)
-class Champion:
-    """The detector that answers, its identity, and the backbone it takes features from."""
-
-    detector: OneClassDetector
-    identity: str
-    backbones: tuple[Backbone, ...]
-
-    @property
-    def name(self) -> str:
-        """Name and identity."""
-        return f"{self.detector.name}-{self.identity}"
-
-    @property
-    def calibration(self) -> str:
-        """What the p-value is a rank among, and the false-positive rate the verdict stands for."""
-        fit = self.detector.tracks[AS_SHIPPED]
-        kind = "simulated photographs" if self.detector.simulated_only else "photographs"
-        return f"{fit.calibration}: {len(fit.calibration_scores)} {kind} {AS_SHIPPED}, false-positive rate {fit.fpr:g}"
+def files_of(paths: Iterable[Path]) -> list[Path]:
+    """The files that a person named, and all files below the folders; what is not there stays, to be told so."""
+    found: list[Path] = []
+    for path in paths:
+        found += [path / name for name in sorted(walk(path))] if path.is_dir() else [path]
+    return found
 
 
-def load_champion(home: Home) -> Champion:
-    """The champion of a home. Raises UserError where there is none yet, or where its files are not whole."""
+def choose(home: Home, calibration: str | None = None) -> Chosen:
+    """The champion of a home, else the detector in the box; perhaps with a calibration of the home.
+
+    UserError where what is asked for is not there.
+    """
+    if calibration is not None:
+        from assets.calibration import load_calibration
+
+        load_calibration(home, calibration)
+    path = _champion(home) or BOX
     try:
-        identity = json.loads(home.champion.read_text(encoding="utf-8"))["detector_id"]
+        return Chosen(path, path.read_bytes(), None if calibration is None else (home, calibration))
     except FileNotFoundError:
-        raise UserError(f"no detector in {home.path} yet: run `sdaie run`, or `make demo` for a first look") from None
+        if path == BOX:
+            raise UserError(
+                f"no detector in {home.path}, and this program was built without one: run `sdaie run`, or `make demo`"
+                " for a first look"
+            ) from None
+        raise UserError(f"the detector {path.parent.name} is gone from {home.path}: run `sdaie run --force`") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def boxed() -> Chosen:
+    """The detector in the box. UserError where the program was built without one."""
     try:
-        detector = OneClassDetector.load(home.detectors / identity)
-        backbone = detector.backbone
-        networks = (load_backbone(home.backbones / backbone / "backbone.safetensors").backbone,) if backbone else ()
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"the detector {identity} is not whole ({error}): run `sdaie run --force`") from None
-    return Champion(detector, identity, networks)
+        return Chosen(BOX, BOX.read_bytes())
+    except FileNotFoundError:
+        raise UserError("this program was built without a detector in the box") from None
 
 
-def detect(champion: Champion, files: Iterable[Path]) -> Iterator[Verdict]:
-    """A verdict for each file, in order, as soon as it is there; a file that is no picture gets its reason."""
-    with looking() as look, decoding() as decode:
-        for file in files:
-            sha256 = None
+def _champion(home: Home) -> Path | None:
+    try:
+        identity = str(json.loads(home.champion.read_text(encoding="utf-8"))["detector_id"])
+        return home.detectors / identity / DETECTOR_FILE
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{home.champion} is damaged ({error}): run `sdaie run --force`") from None
+
+
+def detect(chosen: Chosen, files: Iterable[Path], known: Known | None = None, show: bool = False) -> Iterator[Answered]:
+    """An answer for each file, in order, as soon as it is there; a file that is no picture gets its reason.
+
+    The detector is loaded while the first file is read. `known` spares judging what has an answer; `show` asks for heat
+    maps.
+    """
+    with _reading(files, known, show) as items:
+        judge = chosen.load()
+        with _judging() as pool:
+            asked: deque[Future[Answered]] = deque()
+            for item in items:
+                asked.append(pool.submit(_answered, judge, item))
+                while asked and (len(asked) > _JUDGING or asked[0].done()):
+                    yield asked.popleft().result()
+            while asked:
+                yield asked.popleft().result()
+
+
+@contextmanager
+def _judging() -> Iterator[ThreadPoolExecutor]:
+    """Threads that judge a picture each; whoever leaves early does not wait for what was not begun.
+
+    Of one thread each inside torch: on two cores, two pictures at once take half the processor time of one after
+    another by two threads, which wait for each other and for the decoder.
+    """
+    from torch import set_num_threads
+
+    pool = ThreadPoolExecutor(_JUDGING, "judging", set_num_threads, (1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _answered(judge: Judge, item: _Item) -> Answered:
+    if isinstance(item.found, Answer):
+        return Answered(item.found)
+    if isinstance(item.found, RefusedError):
+        return Answered(judge.refused(item.file, item.sha256, item.found))
+    seen = item.found
+    if judge.simulated_only(seen.facts):
+        return Answered(judge.not_asked(item.file, seen.facts))
+    detector, squares = judge.detector, seen.squares
+    from models.abstention import too_small
+
+    reason = detector.abstention.reason(squares) if detector.abstention else too_small(squares)
+    usable = int(detector.abstention.usable(squares).sum()) if detector.abstention else len(squares)
+    examination = detector.examine_squares(squares) if len(squares) else None
+    answer = judge.answer(item.file, seen.facts, examination, reason, usable)
+    if seen.shown is None:
+        return Answered(answer)
+    picture = upright(Image.fromarray(seen.shown.picture), seen.shown.orientation)
+    return Answered(answer, picture, _heat_map(judge, seen.shown) if len(seen.shown.regions) else None)
+
+
+def _heat_map(judge: Judge, shown: Shown) -> HeatMap:
+    from models.heat_map import LEVEL, adjusted, draw
+
+    detector, regions = judge.detector, shown.regions
+    evidence = detector.abstention.usable(regions) if detector.abstention else np.ones(len(regions), dtype=np.bool_)
+    p_values = detector.region_p_values(detector.examine_squares(regions).square_scores)
+    corrected = np.ones(len(regions))
+    corrected[evidence] = adjusted(p_values[evidence])
+    drawn = draw(shown.picture, shown.size, regions.places, p_values, corrected, evidence)
+    return HeatMap(upright(drawn, shown.orientation), len(regions), int((corrected <= LEVEL).sum()))
+
+
+@contextmanager
+def _reading(files: Iterable[Path], known: Known | None, show: bool) -> Iterator[Iterator[_Item]]:
+    """What is seen of each file, in order, by a thread that reads ahead; it ends when the caller leaves."""
+    waiting: Queue[_Item | BaseException | None] = Queue(_AHEAD)
+    left = Event()
+
+    def put(item: _Item | BaseException | None) -> bool:
+        while not left.is_set():
             try:
-                # A link that a person names is followed; only a source's own links may not lead out of it.
-                target = file.resolve()
-                data = read_bytes(target.parent, target.name)
-                sha256 = hashlib.sha256(data).hexdigest()
-                facts = look(data)
-                image = decode(data)
-            except RefusedError as error:
-                yield _cannot_tell(champion, file, sha256, error.detail, failed=True)
+                waiting.put(item, timeout=0.1)
+                return True
+            except Full:
                 continue
-            if champion.detector.simulated_only and facts.software != SIMULATOR:
-                yield _cannot_tell(champion, file, sha256, ONLY_SIMULATED)
-                continue
-            (said,) = describe([Given(sha256, image)], AS_SHIPPED, champion.backbones)
-            if said.reason is not None:
-                yield _cannot_tell(champion, file, sha256, REASONS.get(said.reason, said.reason))
-                continue
-            pooling = champion.detector.pooling
-            features = [said.complexity] if pooling == COMPLEXITY else said.token_mean[0]
-            assert said.covariates is not None
-            judged = champion.detector.judge(
-                AS_SHIPPED, np.asarray([features], dtype=np.float64), said.covariates[None]
-            )
-            yield Verdict(
-                str(file),
-                sha256,
-                GENERATED if judged.flagged[0] else PHOTOGRAPH,
-                float(judged.p_value[0]),
-                float(judged.score[0]),
-                champion.name,
-                champion.calibration,
-            )
+        return False
+
+    def read() -> None:
+        try:
+            with seeing(show) as see:
+                for file in files:
+                    if not put(_read(file, known, see)):
+                        return
+            put(None)
+        except BaseException as error:  # it is raised where the answers are asked for
+            put(error)
+
+    def items() -> Iterator[_Item]:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    thread = Thread(target=read, name="reading ahead", daemon=True)
+    thread.start()
+    try:
+        yield items()
+    finally:
+        left.set()
+        while thread.is_alive():
+            try:
+                waiting.get_nowait()
+            except Empty:
+                thread.join(0.05)
 
 
-def _cannot_tell(champion: Champion, file: Path, sha256: str | None, reason: str, failed: bool = False) -> Verdict:
-    return Verdict(str(file), sha256, CANNOT_TELL, None, None, champion.name, champion.calibration, reason, failed)
+def _followed(file: Path) -> tuple[Path, str]:
+    """The folder and the name of what a path leads to. Raises RefusedError for what is no path."""
+    try:
+        target = Path(os.path.realpath(file))
+    except (OSError, ValueError) as error:
+        raise RefusedError("unreadable", getattr(error, "strerror", None) or str(error)) from None
+    return target.parent, target.name
+
+
+def _read(file: Path, known: Known | None, see: Callable[[bytes], Sight]) -> _Item:
+    name, sha256 = str(file), None
+    try:
+        # A link that a person names is followed; only a source's own links may not lead out of it.
+        data = read_bytes(*_followed(file))
+        sha256 = hashlib.sha256(data).hexdigest()
+        there = known(name, sha256) if known else None
+        return _Item(name, sha256, there or see(data))
+    except RefusedError as error:
+        return _Item(name, sha256, error)

@@ -1,7 +1,7 @@
-"""Detectors: features of the reference photographs, the detectors fitted on them, and which of them answers.
+"""Companions on features of whole photographs: those features, and the published protocol and complexity on them.
 
 Mixtures, thresholds and p-values belong to `models/`; this module gives them features by fold and keeps the result.
-Detectors that are not fitted on features belong to `other_detectors.py`.
+Detectors on squares belong to `square_detectors.py`, those that are not fitted to `other_detectors.py`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.backbone import backbone, untrained_backbone
+from assets.backbone import backbone
 from assets.corpus import photo_places, photos, reference_photographs, splits
 from assets.exif import exif, simulated_ids
-from assets.features import Condition, backbone_files, describe_pictures
+from assets.features import Condition, describe_pictures, trained_backbone
 from assets.stage import Context, Product, stage
-from warehouse.home import UserError, canonical_json, write_text
+from warehouse.home import UserError
 from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
 from warehouse.sources import corpus_sources
@@ -33,30 +33,27 @@ DETECTOR_FILE = "detector.json"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a detector is made: on which column of the features, of the trained backbone or of the untrained one."""
+    """How a detector is made: on which column of the features."""
 
     pooling: str
-    trained: bool
     description: str
 
 
-CHAMPION = "one_class"
 DETECTORS: Mapping[str, Recipe] = {
-    CHAMPION: Recipe("token_mean", True, "density of trained features, threshold from held-out photographs"),
-    "one_class_published": Recipe("token0", True, "the published protocol: token 0, threshold from the fitting data"),
-    "one_class_untrained": Recipe("token_mean", False, "as one_class, on the same network with random weights"),
-    "complexity": Recipe("complexity", True, "mean absolute residual alone: how busy an image is"),
+    "one_class_published": Recipe("token0", "the published protocol: token 0, threshold from the fitting data"),
+    "complexity": Recipe("complexity", "mean absolute residual alone: how busy an image is"),
 }
 
 
 @stage(
     group="detection",
     tables=["reference_features"],
-    upstream=[photos, splits, backbone, untrained_backbone],
+    upstream=[photos, splits, backbone],
     kinds=["parquet", "torch"],
+    version=2,
 )
 def reference_features(context: Context) -> Product:
-    """Features of every reference photograph on every track by the trained and the untrained backbone."""
+    """Token 0 by the trained backbone and complexity of every reference photograph on every track."""
     reference = reference_photographs(context)
     if reference.is_empty():
         raise UserError(
@@ -64,7 +61,7 @@ def reference_features(context: Context) -> Product:
         )
     groups = list(reference.select("group", "fold").iter_rows())
     items = list(zip(photo_places(reference), groups, strict=True))
-    files = backbone_files(context)
+    identity, weights = trained_backbone(context)
     rows, refused = run_shards(
         context.store,
         context.single_process,
@@ -74,9 +71,9 @@ def reference_features(context: Context) -> Product:
             items,
             lambda item: item[0].sha256,
             lambda item: [*item[0][:3], *item[1]],
-            [context.version, *files],
+            [context.version, identity],
         ),
-        partial(describe_photographs, files, corpus_sources(context.home, context.registry)),
+        partial(describe_photographs, identity, weights, corpus_sources(context.home, context.registry)),
         progress=context.progress("features of the reference"),
         again=context.force,
     )
@@ -86,15 +83,16 @@ def reference_features(context: Context) -> Product:
 
 
 def describe_photographs(
-    files: dict[str, Path], sources: dict[str, Source], items: tuple[tuple[Place, tuple[str, int]], ...]
+    backbone: str, weights: Path, sources: dict[str, Source], items: tuple[tuple[Place, tuple[str, int]], ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `reference_features` for some photographs, and those that cannot be judged on any track."""
     known = {place.sha256: (place, *group) for place, group in items}
     from models.perturbations import NONE
     from models.tracks import TRACKS
 
-    wanted = [Condition(identity, track, NONE) for track in TRACKS for identity in files]
-    described, refused = describe_pictures(files, sources, [place for place, _ in items], dict.fromkeys(known, wanted))
+    wanted = [Condition(track, NONE) for track in TRACKS]
+    pictures = [place for place, _ in items]
+    described, refused = describe_pictures(backbone, weights, sources, pictures, dict.fromkeys(known, wanted))
     rows: Rows = []
     reasons: dict[str, str] = {}
     for row in described:
@@ -121,11 +119,6 @@ def feature_matrix(rows: pl.DataFrame, pooling: str) -> npt.NDArray[np.float64]:
     return np.stack(rows[pooling].to_list()).astype(np.float64)
 
 
-def covariate_matrix(rows: pl.DataFrame) -> npt.NDArray[np.float64]:
-    """Covariates (n, 33) of rows of features."""
-    return np.stack(rows["covariates"].to_list()).astype(np.float64) if len(rows) else np.empty((0, 33))
-
-
 def _detector_files(context: Context) -> Iterator[Path]:
     for identity in context.store.read("detectors", [WHOLE], ["detector_id"])["detector_id"].unique().sort():
         yield context.home.detectors / identity / DETECTOR_FILE
@@ -134,27 +127,27 @@ def _detector_files(context: Context) -> Iterator[Path]:
 @stage(
     group="detection",
     tables=["detectors", "photo_scores"],
-    upstream=[reference_features, exif, backbone, untrained_backbone],
+    upstream=[reference_features, exif, backbone],
+    version=2,
     settings=lambda context: context.registry.detection.model_dump(),
     kinds=["scikitlearn"],
     files=_detector_files,
 )
 def detectors(context: Context) -> Product:
-    """Fit on folds 0-2 of the reference, set thresholds on fold 4: ours, the published protocol, two companions."""
-    features = context.store.read("reference_features").sort("photo_id", "track", "backbone")
+    """The published protocol, fitted on folds 0-2 of the reference, and complexity, calibrated on fold 4."""
+    features = context.store.read("reference_features").sort("photo_id", "track")
     simulated = simulated_ids(context).implode()
     simulated_only = features.filter(~pl.col("photo_id").is_in(simulated)).is_empty()
-    backbones = list(backbone_files(context))
+    backbone, _ = trained_backbone(context)
+    tracks = {str(track): part for (track,), part in features.group_by(["track"], maintain_order=True)}
     rows: Rows = []
     scores: Rows = []
     for name, recipe in DETECTORS.items():
         context.say(f"fit {name}")
-        own = features.filter(pl.col("backbone") == backbones[0 if recipe.trained else 1])
-        tracks = {str(track): part for (track,), part in own.group_by(["track"], maintain_order=True)}
         try:
             detector = _fit(
                 name,
-                None if recipe.pooling == "complexity" else backbones[0 if recipe.trained else 1],
+                backbone,
                 {track: _reference(part, recipe.pooling) for track, part in tracks.items()},
                 context.registry.detection.false_positive_rate,
                 simulated_only,
@@ -172,23 +165,19 @@ def detectors(context: Context) -> Product:
 
 
 def _fit(
-    name: str, backbone: str | None, references: Mapping[str, "ReferenceFeatures"], rate: float, simulated_only: bool
+    name: str, backbone: str, references: Mapping[str, "ReferenceFeatures"], rate: float, simulated_only: bool
 ) -> "OneClassDetector":
-    from models.one_class import fit_complexity, fit_one_class, fit_one_class_published
+    from models.one_class import fit_complexity, fit_one_class_published
 
-    if backbone is None:
+    if DETECTORS[name].pooling == "complexity":
         return fit_complexity(name, references, fpr=rate, simulated_only=simulated_only)
-    if DETECTORS[name].pooling == "token0":
-        return fit_one_class_published(name, backbone, references, simulated_only=simulated_only)
-    return fit_one_class(name, backbone, DETECTORS[name].pooling, references, fpr=rate, simulated_only=simulated_only)
+    return fit_one_class_published(name, backbone, references, simulated_only=simulated_only)
 
 
 def _reference(part: pl.DataFrame, pooling: str) -> "ReferenceFeatures":
     from models.one_class import ReferenceFeatures
 
-    return ReferenceFeatures(
-        feature_matrix(part, pooling), covariate_matrix(part), part["fold"].to_numpy(), part["group"].to_numpy()
-    )
+    return ReferenceFeatures(feature_matrix(part, pooling), part["fold"].to_numpy(), part["group"].to_numpy())
 
 
 def _detector_row(
@@ -218,7 +207,7 @@ def _photo_scores(name: str, detector: "OneClassDetector", track: str, part: pl.
     unseen = part.filter(pl.col("fold") >= 3)
     if unseen.is_empty():
         return []
-    judged = detector.judge(track, feature_matrix(unseen, detector.pooling), covariate_matrix(unseen))
+    judged = detector.judge(track, feature_matrix(unseen, detector.pooling))
     said = {"score": judged.score, "p_value": judged.p_value, "flagged": judged.flagged}
     known = unseen.select("photo_id", "corpus", "group", "fold")
     return (
@@ -234,7 +223,7 @@ def load_detectors(context: Context) -> dict[str, tuple[str, "OneClassDetector"]
     from models.one_class import OneClassDetector
 
     fitted = dict(context.store.read("detectors", [WHOLE], ["detector", "detector_id"]).unique().iter_rows())
-    in_use = {None, *backbone_files(context)}
+    in_use = {None, trained_backbone(context)[0]}
     found = {}
     for name in DETECTORS:
         detector = OneClassDetector.load(context.home.detectors / fitted[name])
@@ -242,19 +231,3 @@ def load_detectors(context: Context) -> dict[str, tuple[str, "OneClassDetector"]
             raise UserError(f"{name} was fitted on another backbone ({detector.backbone}): run `sdaie run`")
         found[name] = fitted[name], detector
     return found
-
-
-@stage(
-    group="detection",
-    tables=["champions"],
-    upstream=[detectors],
-    kinds=["json"],
-    files=lambda context: [context.home.champion],
-)
-def champion(context: Context) -> Product:
-    """Point `champion.json` at the detector that answers `sdaie detect`; replaced by rename."""
-    table = context.store.read("detectors", [WHOLE], ["detector", "detector_id"])
-    identity = table.filter(pl.col("detector") == CHAMPION)["detector_id"][0]
-    row = {"detector": CHAMPION, "detector_id": identity}
-    write_text(context.home.champion, canonical_json(row) + "\n")
-    return Product({"champions": frame("champions", [row])})

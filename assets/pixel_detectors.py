@@ -1,4 +1,4 @@
-"""Which detectors look at pixels or at file facts, and how each is had: ours, those of others, the binary ones.
+"""Which detectors look at pixels or at file facts, and how each is had: ours, those of others, binary, on squares.
 
 What they are asked and what becomes of their answers belongs to `pixel_scores.py` and `other_detectors.py`; the
 interface they keep to, to `models/detector.py`.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets.binary import BINARY, PUBLISHED, binary_weights
+from assets.square_detectors import DETECTOR_FILE, SQUARES
 from assets.stage import Context
 from warehouse.home import UserError
 
@@ -25,7 +26,9 @@ IN_THE_BOX = {JPEG_HISTORY: ("models.jpeg_history:JpegHistory", "traces of earli
 
 @dataclass(frozen=True)
 class PixelDetector:
-    """A detector by name: how it is had (`place`: `module:Class`; `weights`: the file of a binary one) and what it saw.
+    """A detector by name: how it is had, and what it saw.
+
+    It is had from a `place` (`module:Class`), the `weights` of a binary one, or the file of those on `squares`.
 
     `family` joins the detectors that differ in what they were trained on alone; `seen` are the generators it was
     trained on, `left_out` one that it was not to see (each `SET.GENERATOR`), `backbone` its pretext backbone.
@@ -37,6 +40,7 @@ class PixelDetector:
     description: str
     place: str | None = None
     weights: Path | None = None
+    squares: Path | None = None
     seen: str | None = None
     left_out: str | None = None
     backbone: str | None = None
@@ -45,14 +49,21 @@ class PixelDetector:
         """The detector itself. Raises UserError naming the entry that cannot be had."""
         if self.place is not None:
             return load_class(home, self.name, self.place)
+        try:
+            return self._of_file()
+        # A WeightsError is a ValueError.
+        except (OSError, ValueError) as error:
+            raise UserError(f"the weights of {self.name} cannot be read ({error}): run `sdaie run --force`") from None
+
+    def _of_file(self) -> "Detector":
+        if self.squares is not None:
+            from models.square_detector import SquareDetector
+
+            return SquareDetector.load(self.name, self.squares)
         from models.binary_detector import BinaryDetector
-        from models.weights import WeightsError
 
         assert self.weights is not None
-        try:
-            return BinaryDetector.load(self.name, self.weights)
-        except (OSError, WeightsError) as error:
-            raise UserError(f"the weights of {self.name} cannot be read ({error}): run `sdaie run --force`") from None
+        return BinaryDetector.load(self.name, self.weights)
 
 
 def class_detectors(context: Context) -> list[PixelDetector]:
@@ -70,7 +81,10 @@ def class_detectors(context: Context) -> list[PixelDetector]:
 
 
 def pixel_detectors(context: Context) -> list[PixelDetector]:
-    """All of them: in the box, registered by class, and the trained binary ones. Raises as `class_detectors`."""
+    """Those that are calibrated on reference photographs as they are: classes, and the trained binary ones.
+
+    Raises as `class_detectors`.
+    """
     networks = context.store.read("binary_networks").sort("detector").iter_rows(named=True)
     weights = binary_weights(context)
     trained = [
@@ -88,6 +102,22 @@ def pixel_detectors(context: Context) -> list[PixelDetector]:
         for row in networks
     ]
     return [*class_detectors(context), *trained]
+
+
+def detectors_on_squares(context: Context) -> list[PixelDetector]:
+    """The parts of the detector in the box, and what they are together; calibrated where they were fitted."""
+    rows = context.store.read("detectors", [SQUARES]).unique("detector").sort("detector").iter_rows(named=True)
+    return [
+        PixelDetector(
+            name=row["detector"],
+            version=row["detector_version"],
+            family=row["family"],
+            description=row["description"],
+            squares=context.home.detectors / row["detector_id"] / DETECTOR_FILE,
+            backbone=row["backbone"],
+        )
+        for row in rows
+    ]
 
 
 def own_threshold(name: str, detector: "Detector") -> float | None:

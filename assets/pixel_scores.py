@@ -19,7 +19,8 @@ from assets.binary_images import binary_images
 from assets.conditions import Conditions, reference_conditions, set_conditions
 from assets.corpus import photo_places, photos, reference_photographs, splits
 from assets.decoding import decoding
-from assets.pixel_detectors import PixelDetector, class_detectors, pixel_detectors, said
+from assets.pixel_detectors import PixelDetector, class_detectors, detectors_on_squares, pixel_detectors, said
+from assets.square_detectors import square_detectors
 from assets.stage import Context, Product, stage
 from warehouse.file_facts import Facts, looking
 from warehouse.home import UserError
@@ -58,17 +59,17 @@ def _versions(context: Context) -> list[list[str]]:
     table_partition=REFERENCE,
 )
 def reference_pixel_scores(context: Context) -> Product:
-    """Scores of the reference photographs of folds 3 and 4 by every detector of pixels, for calibration."""
+    """Scores of the reference photographs of folds 3 and 4 by detectors of pixels that they calibrate."""
     chosen = reference_photographs(context).filter(pl.col("fold").is_in(UNSEEN_FOLDS))
     sources = corpus_sources(context.home, context.registry)
-    return _scored(context, REFERENCE, reference_conditions(), sources, photo_places(chosen))
+    return _scored(context, REFERENCE, pixel_detectors(context), reference_conditions(), sources, photo_places(chosen))
 
 
 @stage(
     group="benchmark",
     tables=[TABLE],
     partitioned="benchmark",
-    upstream=[benchmark_images, binary_images, binary_networks],
+    upstream=[benchmark_images, binary_images, binary_networks, square_detectors],
     settings=lambda context: [set_conditions(context), _versions(context)],
     kinds=["parquet", "torch"],
 )
@@ -78,17 +79,18 @@ def benchmark_pixel_scores(context: Context) -> Product:
     images = context.store.read("benchmark_images", [context.partition], ["image_id", "uri"])
     pictures = [Place(image_id, dataset, uri) for image_id, uri in images.iter_rows()]
     sources = {dataset: FolderSource(set_folder(context))}
-    return _scored(context, context.partition, set_conditions(context), sources, pictures)
+    asked = [*pixel_detectors(context), *detectors_on_squares(context)]
+    return _scored(context, context.partition, asked, set_conditions(context), sources, pictures)
 
 
 def _scored(
     context: Context,
     partition: str,
+    detectors: Sequence[PixelDetector],
     conditions: Conditions,
     sources: Mapping[str, Source],
     pictures: Sequence[Place],
 ) -> Product:
-    detectors = tuple(pixel_detectors(context))
     trained_on = _trained_on(context, detectors)
     items: list[Item] = [(picture, trained_on.get(picture.sha256, ())) for picture in pictures]
     settings = [conditions, [[detector.name, detector.version] for detector in detectors]]

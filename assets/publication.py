@@ -15,15 +15,18 @@ from assets.binary import binary_networks
 from assets.binary_images import binary_images
 from assets.corpus import photos, splits
 from assets.crawl import files
-from assets.detectors import CHAMPION, champion, detectors, reference_features
+from assets.detectors import detectors, reference_features
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif
+from assets.exif_claims import exif_claims, pretext_outputs
 from assets.exif_raw import exif_raw
 from assets.exif_second_opinion import exif_second_opinion
 from assets.format_rule import format_rule
 from assets.other_detectors import other_detectors
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
 from assets.score_tables import table_scores
+from assets.square_detectors import CHAMPION, champion, square_detectors
+from assets.square_features import square_features
 from assets.stage import Context, Product, stage
 from warehouse.home import digest
 from warehouse.shards import frame
@@ -32,7 +35,8 @@ PUBLISHED = [
     *(files, photos, splits, exif_raw, exif, backbone, untrained_backbone, reference_features, detectors, champion),
     *(photo_hashes, benchmark_images, benchmark_hashes, near_duplicates, benchmark_features, benchmark_scores),
     *(benchmark_metrics, benchmark_comparisons, benchmark_calibration, benchmark_extremes),
-    *(binary_images, binary_networks, exif_second_opinion),
+    *(binary_images, binary_networks, exif_second_opinion, pretext_outputs, exif_claims),
+    *(square_features, square_detectors),
     *(reference_pixel_scores, other_detectors, benchmark_pixel_scores, table_scores, format_rule),
 ]
 

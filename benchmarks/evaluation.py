@@ -1,13 +1,13 @@
-"""What the evaluation costs: everything decoded and computed once, against once for each detector and metric.
+"""What the evaluation costs: every image looked at once for all detectors, against once for each of them.
 
-    sdaie --home HOME run            # detectors on features fitted, sets registered
+    sdaie --home HOME run            # detectors on squares fitted, sets registered
     python -m benchmarks.evaluation HOME [--images 48] [--draws 2000] [--repeats 3]
 
-Ours: each image is decoded once, each backbone sees it once under each condition, every detector on features judges
-what is there, and the bootstrap draws of a set are shared by all detectors and conditions. The baseline is the way one
-would write it: for each detector and condition the files are decoded, put through track and perturbation and through
-that detector's network, and measured with draws of its own. Same images, detectors, grid and metrics, interleaved, the
-median of the repeats; the two must give the same scores. The last line is one JSON object.
+Ours: each image is decoded once, put through each track and perturbation once, all names of a file share what it says
+of the squares, and the bootstrap draws of a set are shared by all detectors and conditions. The baseline is the way one
+would write it: for each detector and condition the files are decoded, put through track and perturbation, examined, and
+measured with draws of its own. Same images, detectors, grid and metrics, interleaved, the median of the repeats; the
+two must give the same scores. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +24,21 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.benchmark_images import folder_of
-from assets.detectors import DETECTORS, load_detectors
-from assets.features import backbone_files
+from assets.square_detectors import DETECTOR_FILE, SQUARES
 from assets.stage import Context
-from models.backbone import Backbone
 from models.bootstrap import Resamples
-from models.description import Description, Given, describe
+from models.detector import BenchmarkImage, FileFacts
 from models.images import decode_rgb
 from models.metrics import evaluate
-from models.one_class import OneClassDetector
-from models.perturbations import conditions
-from models.tracks import TRACKS
-from models.weights import load_backbone
+from models.perturbations import conditions, perturb
+from models.square_detector import SquareDetector
+from models.tracks import TRACKS, apply_track
 from warehouse.home import Home
 from warehouse.registry import resolve
 from warehouse.source_folder import read_bytes
 
 Floats = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
 Scores = dict[tuple[str, str, str], Floats]
 
 
@@ -58,18 +56,26 @@ class Work:
         self.files = [(image_id, folders[name], uri) for name, image_id, uri, _ in chosen.iter_rows()]
         self.labels = chosen["label"].to_numpy()
         self.draws = draws
-        self.detectors = {name: detector for name, (_, detector) in load_detectors(context).items()}
-        files = list(backbone_files(context).values())
-        self.backbones = [load_backbone(path).backbone for path in files]
+        known = context.store.read("detectors", [SQUARES], ["detector", "detector_id"]).unique().sort("detector")
+        self.detectors = {
+            name: SquareDetector.load(name, home.detectors / identity / DETECTOR_FILE)
+            for name, identity in known.iter_rows()
+        }
         self.conditions = [(track, name) for track in TRACKS for name in conditions("default", track)]
 
-    def decoded(self) -> list[Given]:
-        """Every image, read and decoded."""
-        return [Given(image_id, decode_rgb(read_bytes(folder, uri))) for image_id, folder, uri in self.files]
+    def decoded(self, number: int) -> Pixels:
+        """An image, read and decoded."""
+        _, folder, uri = self.files[number]
+        return decode_rgb(read_bytes(folder, uri))
 
-    def network(self, detector: str) -> Backbone:
-        """The backbone that a detector takes features from."""
-        return self.backbones[0 if DETECTORS[detector].trained else 1]
+    def seen(self, number: int, pixels: Pixels, track: str, perturbation: str) -> BenchmarkImage | None:
+        """An image as detectors get it; None where it has no such track."""
+        image_id = self.files[number][0]
+        tracked = apply_track(pixels, track).image
+        if tracked is None:
+            return None
+        facts = FileFacts(image_id, "", pixels.shape[1], pixels.shape[0], 0, None, None)
+        return BenchmarkImage(perturb(tracked, perturbation, image_id), facts, track, perturbation)
 
     def measure(self, scores: Floats, resamples: Resamples | None = None) -> None:
         """All metrics of one detector under one condition; with draws of its own where none are given."""
@@ -79,31 +85,18 @@ class Work:
         evaluate(labels, scores[judged], scores[judged] > 0, resamples=own)
 
 
-def judge(detector: OneClassDetector, track: str, described: Sequence[Description], number: int) -> Floats:
-    """Scores (n,) of descriptions, NaN where there are no features; `number` is that of the backbone among theirs."""
-    scores = np.full(len(described), np.nan)
-    there = [i for i, said in enumerate(described) if said.reason is None]
-
-    def pooled(said: Description) -> Any:
-        if detector.pooling == "complexity":
-            return [said.complexity]
-        return said.token0 if detector.pooling == "token0" else said.token_mean[number]
-
-    if there:
-        features = np.array([pooled(described[i]) for i in there], dtype=np.float64)
-        scores[there] = detector.judge(track, features, np.array([described[i].covariates for i in there])).score
-    return scores
-
-
 def ours(work: Work) -> Scores:
-    """Decoded once, described once by each backbone, judged by all, measured with the same draws."""
-    found: Scores = {}
-    images = work.decoded()
-    for track, perturbation in work.conditions:
-        described = describe(images, track, work.backbones, perturbation, token0=True)
-        for name, detector in work.detectors.items():
-            number = work.backbones.index(work.network(name))
-            found[name, track, perturbation] = judge(detector, track, described, number)
+    """Decoded once, seen once under each condition, judged by all, measured with the same draws."""
+    keys = [(name, *condition) for name in work.detectors for condition in work.conditions]
+    found: Scores = {key: np.full(len(work.files), np.nan) for key in keys}
+    for number in range(len(work.files)):
+        pixels = work.decoded(number)
+        for track, perturbation in work.conditions:
+            seen = work.seen(number, pixels, track, perturbation)
+            if seen is None:
+                continue
+            for name, detector in work.detectors.items():
+                found[name, track, perturbation][number] = detector.score([seen])[0]
     drawn: dict[bytes, Resamples] = {}
     for scores in found.values():
         judged = ~np.isnan(scores)
@@ -118,10 +111,13 @@ def naive(work: Work) -> Scores:
     found: Scores = {}
     for name, detector in work.detectors.items():
         for track, perturbation in work.conditions:
-            token0 = detector.pooling == "token0"
-            described = describe(work.decoded(), track, [work.network(name)], perturbation, token0=token0)
-            found[name, track, perturbation] = judge(detector, track, described, 0)
-            work.measure(found[name, track, perturbation])
+            scores = np.full(len(work.files), np.nan)
+            for number in range(len(work.files)):
+                seen = work.seen(number, work.decoded(number), track, perturbation)
+                if seen is not None:
+                    scores[number] = detector.score([seen])[0]
+            found[name, track, perturbation] = scores
+            work.measure(scores)
     return found
 
 

@@ -38,3 +38,8 @@ def unpack_arrays(content: bytes) -> dict[str, Array]:
     """Read the bytes of an `.npz` file into arrays by name; raises `ValueError` where objects are pickled."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def within(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -43,12 +43,12 @@ def threshold(calibration_scores: npt.ArrayLike, fpr: float) -> float:
     """
     calibration = _sorted(calibration_scores)
     n = calibration.size
-    largest_rank = _largest_rank(fpr, n)
-    if largest_rank < 1:
+    rank = largest_rank(fpr, n)
+    if rank < 1:
         raise TooFewCalibrationScoresError(fpr, needed_scores(fpr), n)
-    if largest_rank > n:
+    if rank > n:
         return -math.inf
-    return float(calibration[n - largest_rank])
+    return float(calibration[n - rank])
 
 
 def needed_scores(fpr: float) -> int:
@@ -62,8 +62,8 @@ def needed_scores(fpr: float) -> int:
     return needed
 
 
-def _largest_rank(fpr: float, n: int) -> int:
-    """Give the largest r with r / (n + 1) <= fpr, in the arithmetic `p_value` uses."""
+def largest_rank(fpr: float, n: int) -> int:
+    """Give the largest r with r / (n + 1) <= fpr, in the arithmetic `p_value` uses; 0 where n scores are too few."""
     _check_rate(fpr)
     rank = math.floor(fpr * (n + 1))
     while (rank + 1) / (n + 1) <= fpr:

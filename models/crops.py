@@ -40,7 +40,7 @@ class CropsError(ValueError):
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches (B, N, 64, 64, 3) of B photographs, and their rows in the targets."""
+    """Patches (B, N, side, side, 3), of 64 px but where another side is asked for, of B photographs, and their rows."""
 
     patches: NDArray[np.uint8]
     rows: NDArray[np.int64]
@@ -59,9 +59,9 @@ class _Unit:
     rows: NDArray[np.int64]
 
 
-def cut_at(crop: Crop, places: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Cut patches (n, 64, 64, 3) of a crop (H, W, 3) at places (n, 2) in [0, 1): shares of where they may begin."""
-    windows = sliding_window_view(crop, (PATCH, PATCH), axis=(0, 1))
+def cut_at(crop: Crop, places: NDArray[np.float64], side: int = PATCH) -> NDArray[np.uint8]:
+    """Cut patches (n, side, side, 3) of a crop (H, W, 3) at places (n, 2) in [0, 1): shares of where they may begin."""
+    windows = sliding_window_view(crop, (side, side), axis=(0, 1))
     tops, lefts = (places * windows.shape[:2]).astype(np.int64).T
     patches: NDArray[np.uint8] = windows[tops, lefts].transpose(0, 2, 3, 1)
     return patches
@@ -128,7 +128,8 @@ class TrainingBatches:
     into the memory, decoded, an epoch is one shuffled window; where they do not, row groups are shuffled, and
     photographs within windows of half the memory, so that the next one is decoded meanwhile. Batches are cut ahead by
     threads. `part` of `parts` takes its share of each batch; all parts together take the batch that one would take.
-    `augment` is given each crop before patches are cut, with the step and the place in the whole batch.
+    `augment` is given each crop before patches of `side` px are cut, with the step and the place in the whole batch.
+    `crop_bytes` is what a decoded crop takes.
     """
 
     def __init__(
@@ -141,12 +142,15 @@ class TrainingBatches:
         part: int = 0,
         parts: int = 1,
         augment: Callable[[Crop, int, int], Crop] = lambda crop, step, place: crop,
+        side: int = PATCH,
+        crop_bytes: int = CROP_BYTES,
     ) -> None:
         self._shards, self._seed, self._size, self._patches, self._augment = shards, seed, size, patches, augment
+        self._side = side
         self._part = slice(part * size // parts, (part + 1) * size // parts)
         crops = [len(unit.rows) for unit in shards.units]
-        whole = sum(crops) * CROP_BYTES <= memory_bytes
-        self._window_crops = sum(crops) if whole else max(1, memory_bytes // 2 // CROP_BYTES)
+        whole = sum(crops) * crop_bytes <= memory_bytes
+        self._window_crops = sum(crops) if whole else max(1, memory_bytes // 2 // crop_bytes)
         self._epochs: dict[int, list[_Window]] = {}
         self._unit_of = {row: number for number, unit in enumerate(shards.units) for row in unit.rows.tolist()}
         self._decoded: dict[int, Future[dict[int, list[Crop]]]] = {}
@@ -178,7 +182,7 @@ class TrainingBatches:
         for place in range(self._size)[self._part]:
             row, crops = self._photograph(step * self._size + place)
             crop = crops[int(which[place] * len(crops))]
-            cuts.append(cut_at(self._augment(crop, step, place), places[place]))
+            cuts.append(cut_at(self._augment(crop, step, place), places[place], self._side))
             rows.append(row)
         return Batch(np.stack(cuts), np.array(rows))
 
@@ -232,6 +236,11 @@ class TrainingBatches:
         for row, crop in zip(unit.rows.tolist(), self._shards.read(unit, np.arange(len(unit.rows))), strict=True):
             decoded.setdefault(row, []).append(crop)
         return decoded
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Target rows of the photographs."""
+        return self._shards.rows
 
     def close(self) -> None:
         """End the threads."""

@@ -24,23 +24,23 @@ class Crop:
     png: bytes
 
 
-def cut_crops(image: npt.NDArray[np.uint8], count: int, seed: int, least: int = SIDE) -> list[Crop]:
+def cut_crops(image: npt.NDArray[np.uint8], count: int, seed: int, least: int = SIDE, side: int = SIDE) -> list[Crop]:
     """At most `count` different crops of an image (H, W, 3) at seeded places; none where a side is under `least` px.
 
-    A crop has 256 px on each side, or as many as the image has. Of several random candidates for each next crop the one
-    that overlaps least with those before is taken.
+    A crop has `side` px on each side, or as many as the image has. Of several random candidates for each next crop
+    the one that overlaps least with those before is taken.
     """
     height, width = image.shape[:2]
     if min(height, width) < least:
         return []
-    sides = min(width, SIDE), min(height, SIDE)
+    sides = min(width, side), min(height, side)
     random = np.random.default_rng(seed)
     places: list[tuple[int, int]] = []
     for _ in range(count):
         candidates = np.stack(
             [
-                random.integers(0, (length - side) // _GRID + 1, 8) * _GRID
-                for length, side in zip((width, height), sides, strict=True)
+                random.integers(0, (length - cut) // _GRID + 1, 8) * _GRID
+                for length, cut in zip((width, height), sides, strict=True)
             ],
             axis=1,
         )

@@ -1,4 +1,4 @@
-"""What the detectors see of an image: complexity, content and features of its patches, on a track.
+"""What the companions see of an image: its complexity and the published protocol's features, on a track.
 
 Putting an image through a track, cutting its patches by the fixed rules and collecting the features belong here. The
 network is in `backbone.py`, what the features say in `one_class.py`.
@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from models.backbone import Backbone
 from models.complexity import complexity
-from models.content import covariates
 from models.features import extract
-from models.patches import MIN_PATCHES, all_patches, spread_patches
+from models.patches import MIN_PATCHES, all_patches, spread_places
 from models.perturbations import NONE, perturb
 from models.tracks import apply_track
 
@@ -29,18 +28,13 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Description:
-    """Of one image on one track: complexity in grey levels, number of patches, features (D,) of each backbone.
+    """Of one image on one track: complexity in grey levels, and token 0 (D,) as the published protocol has it.
 
-    `covariates` (33,) and `token_mean` are over up to 16 patches spread over the image; `token0` follows the published
-    protocol and is there where it was asked for. Where the image cannot be judged, `reason` says why and nothing else
-    is there.
+    Where the image cannot be judged, `reason` says why and nothing else is there.
     """
 
     reason: str | None
     complexity: float | None = None
-    patches: int | None = None
-    covariates: Vector | None = None
-    token_mean: tuple[Vector, ...] = ()
     token0: Vector | None = None
 
 
@@ -52,37 +46,25 @@ class Given:
     pixels: Image
 
 
-def describe(
-    images: Sequence[Given], track: str, backbones: Sequence[Backbone], perturbation: str = NONE, token0: bool = False
-) -> list[Description]:
-    """Descriptions of images on a track and after a perturbation, in order; with `token0`, by the first backbone."""
+def describe(images: Sequence[Given], track: str, backbone: Backbone, perturbation: str = NONE) -> list[Description]:
+    """Descriptions of images on a track and after a perturbation, in order."""
     found: list[Description] = [Description(None)] * len(images)
     judged: list[int] = []
-    spread: list[Image] = []
-    published: list[Image] = []
+    patches: list[Image] = []
     for index, image in enumerate(images):
         tracked = apply_track(image.pixels, track)
         if tracked.image is None:
             found[index] = Description(tracked.reason)
             continue
         seen = perturb(tracked.image, perturbation, image.sha256)
-        patches = spread_patches(seen)
-        if len(patches) < MIN_PATCHES:
+        if len(spread_places(seen.shape[0], seen.shape[1], MIN_PATCHES)) < MIN_PATCHES:
             found[index] = Description(TOO_FEW_PATCHES)
             continue
         judged.append(index)
-        spread.append(patches)
-        if token0:
-            published.append(all_patches(centre(seen)))
-        found[index] = Description(None, complexity(seen), len(patches), covariates(patches))
-    if not judged:
-        return found
-    features = [extract(backbone, spread) for backbone in backbones]
-    same = all(np.array_equal(a, b) for a, b in zip(spread, published, strict=False))
-    first = None if not token0 else features[0].token0 if same else extract(backbones[0], published).token0
-    for row, index in enumerate(judged):
-        means = tuple(f.token_mean[row] for f in features)
-        found[index] = replace(found[index], token_mean=means, token0=None if first is None else first[row])
+        patches.append(all_patches(centre(seen)))
+        found[index] = Description(None, complexity(seen))
+    for index, token0 in zip(judged, extract(backbone, patches).token0, strict=True):
+        found[index] = replace(found[index], token0=token0)
     return found
 
 

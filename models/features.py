@@ -25,10 +25,9 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class Features:
-    """Features of n images, float32: token 0 (n, D), mean of all tokens (n, D); and the speed."""
+    """Features of n images: token 0 (n, D), float32; and the speed."""
 
     token0: NDArray[np.float32]
-    token_mean: NDArray[np.float32]
     patches_per_second: float
 
 
@@ -39,6 +38,13 @@ def _vectors(backbone: Backbone, patches: NDArray[np.uint8]) -> Tensor:
         chunk = torch.from_numpy(np.ascontiguousarray(patches[start : start + CHUNK]))
         vectors.append(backbone.covariances(chunk.permute(0, 3, 1, 2).float() / 255))
     return torch.cat(vectors)
+
+
+def covariance_features(backbone: Backbone, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Covariance vectors (P, D) of patches (P, 64, 64, 3), uint8, by a backbone in evaluation mode."""
+    keep_freed_memory()
+    with torch.inference_mode():
+        return np.asarray(_vectors(backbone, patches).numpy())
 
 
 def extract(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Features:
@@ -56,7 +62,6 @@ def extract(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Features
         by_count[len(patches)].append(index)
     dimension = backbone.config.dimension
     token0 = np.empty((len(images), dimension), dtype=np.float32)
-    token_mean = np.empty_like(token0)
     keep_freed_memory()
     training = backbone.training
     backbone.eval()
@@ -69,7 +74,6 @@ def extract(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Features
                 vectors = _vectors(backbone, np.concatenate([images[i] for i in batch]))
                 tokens = backbone.transform(vectors.reshape(len(batch), count, dimension))
                 token0[batch] = tokens[:, 0].numpy()
-                token_mean[batch] = tokens.mean(dim=1).numpy()
     elapsed = time.perf_counter() - started
     backbone.train(training)
-    return Features(token0, token_mean, sum(len(p) for p in images) / max(elapsed, 1e-9))
+    return Features(token0, sum(len(p) for p in images) / max(elapsed, 1e-9))

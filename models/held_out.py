@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import GroupKFold
 
 MOST_PARTS = 4
 
@@ -20,6 +19,9 @@ def held_out_parts(groups: npt.ArrayLike, seed: int) -> Sequence[tuple[npt.NDArr
 
     Each row is held out once, all rows of a group together. ValueError for fewer than two groups.
     """
+    # Loaded here: it is fitting alone that needs scikit-learn, and an answer does not wait for it.
+    from sklearn.model_selection import GroupKFold
+
     names: npt.NDArray[Any] = np.asarray(groups)
     parts = min(MOST_PARTS, len(np.unique(names)))
     if parts < 2:

@@ -6,8 +6,9 @@ tracks and perturbations, and where files come from.
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -71,6 +72,63 @@ def decode_rgb(source: bytes | Path) -> npt.NDArray[np.uint8]:
         if orientation in _UNDO_ORIENTATION:
             rgb = np.array(Image.fromarray(rgb).transpose(_UNDO_ORIENTATION[orientation]))
         return rgb
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded image of which parts are taken: the whole is never held a second time, as RGB.
+
+    `orientation` is that of EXIF (0x0112), which is not applied; 1 where there is none.
+    """
+
+    image: Image.Image
+    orientation: int
+
+    @property
+    def height(self) -> int:
+        """Stored rows."""
+        return self.image.height
+
+    @property
+    def width(self) -> int:
+        """Stored columns."""
+        return self.image.width
+
+    def squares(self, places: Sequence[tuple[int, int]], side: int) -> npt.NDArray[np.uint8]:
+        """The squares (n, side, side, 3) at places, top and left, as `decode_rgb` has their pixels."""
+        found = np.empty((len(places), side, side, 3), dtype=np.uint8)
+        for index, (top, left) in enumerate(places):
+            found[index] = np.asarray(_to_rgb(self.image.crop((left, top, left + side, top + side))))
+        return found
+
+    def small(self, side: int) -> npt.NDArray[np.uint8]:
+        """The image (h, w, 3) reduced by the least whole number after which no side is over `side` px."""
+        factor = -(-max(self.width, self.height) // side)
+        rows = factor * max(1, _STRIP_PIXELS // (self.width * factor))
+        strips = range(0, self.height, rows)
+        boxes = [(0, top, self.width, min(self.height, top + rows)) for top in strips]
+        return np.concatenate([np.asarray(_to_rgb(self.image.crop(box)).reduce(factor)) for box in boxes])
+
+
+@contextmanager
+def decoded(source: bytes | Path) -> Iterator[Decoded]:
+    """An image file, its stored pixels decoded as for `decode_rgb`, to take parts of. Raises `ImageError`."""
+    with _opened(source) as image:
+        orientation = image.getexif().get(ExifTags.Base.Orientation) if image.format == "TIFF" else None
+        image.load()
+        _check_size(image)
+        undo = _UNDO_ORIENTATION.get(orientation) if orientation is not None else None
+        shown = image.getexif().get(ExifTags.Base.Orientation) if orientation is None else orientation
+        yield Decoded(image if undo is None else image.transpose(undo), shown if shown in _UNDO_ORIENTATION else 1)
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """An image of stored pixels as it is to be looked at, by its EXIF orientation (0x0112)."""
+    undo = _UNDO_ORIENTATION.get(orientation)
+    if undo is None:
+        return image
+    left, right = Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270
+    return image.transpose({left: right, right: left}.get(undo, undo))
 
 
 def _strips(image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -21,9 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
-from sklearn.covariance import ledoit_wolf
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.arrays import pack_arrays, unpack_arrays
@@ -266,6 +263,10 @@ def held_out_log_likelihoods(
 
 
 def _fit_core(values: Floats, whitening: Whitening | None, config: MixtureConfig, width: int) -> Mixture:
+    # Loaded here: it is fitting alone that needs scikit-learn, and an answer does not wait for it.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     core = values[:, : config.dimension]
     own_variances = values[:, core.shape[1] :].var(axis=0)
     # (1 - s) S + s I = (1 - s) (S + s / (1 - s) I): the EM runs with the sum in brackets, which scikit-learn
@@ -310,6 +311,8 @@ def _fit_core(values: Floats, whitening: Whitening | None, config: MixtureConfig
 
 
 def _fit_whitening(values: Floats, kept: npt.NDArray[np.int64]) -> Whitening:
+    from sklearn.covariance import ledoit_wolf
+
     if kept.size == 0:
         raise ValueError("no feature varies")
     chosen = values[:, kept]

@@ -1,8 +1,8 @@
-"""The one-class detector as a value: fitted per track, judged with, stored and identified by its content.
+"""The one-class detector on whole images as a value: fitted per track, judged with, stored, known by its content.
 
-What belongs here: what ties a density of photographs (`density`, `mixture`), its calibration (`conformal`) and the
-provenance of the features together, for our protocol, the published one and the complexity-only companion.
-What does not: how features are computed, and which photographs are taken as the reference.
+What belongs here: what ties a density of photographs (`mixture`), its calibration (`conformal`) and the provenance of
+the features together, for the published protocol and the complexity-only companion. What does not: how features are
+computed, which photographs are taken as the reference, and detectors on squares (`combined`).
 
 Photographs of folds 0-2 fit, fold 4 calibrates and fold 3 is left alone (architecture.md). Scores are minus the
 log-likelihood, or the complexity itself: higher = more likely generated.
@@ -11,7 +11,7 @@ log-likelihood, or the complexity itself: higher = more likely generated.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,16 +21,13 @@ import numpy.typing as npt
 
 from models import conformal
 from models.arrays import pack_arrays, unpack_arrays
-from models.density import ConditionalDensity, fit_density
-from models.mixture import CANDIDATES, PUBLISHED, Mixture, MixtureConfig, fit_mixture
+from models.mixture import PUBLISHED, Mixture, fit_mixture
 
 Floats = npt.NDArray[np.float64]
-Density = ConditionalDensity | Mixture
 
 TOKEN_0 = "token0"
-TOKEN_MEAN = "token_mean"
 COMPLEXITY = "complexity"
-POOLINGS = (TOKEN_0, TOKEN_MEAN, COMPLEXITY)
+POOLINGS = (TOKEN_0, COMPLEXITY)
 
 FIT_FOLDS = (0, 1, 2)
 CALIBRATION_FOLD = 4
@@ -38,24 +35,23 @@ CALIBRATION_FOLD = 4
 PUBLISHED_FPR = 0.02
 """The published threshold is the sorted log-likelihood of the fitting data at int(0.02 n)."""
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceFeatures:
-    """Photographs' features on one track, (n, d), and covariates (n, 33), with each row's fold and group, (n,)."""
+    """Photographs' features on one track, (n, d), with each row's fold and group, (n,)."""
 
     features: npt.NDArray[Any]
-    covariates: npt.NDArray[Any]
     folds: npt.NDArray[Any]
     groups: npt.NDArray[Any]
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2:
             raise ValueError(f"features are an array (n, d), not {self.features.shape}")
-        lengths = [len(part) for part in (self.features, self.covariates, self.folds, self.groups)]
+        lengths = [len(part) for part in (self.features, self.folds, self.groups)]
         if len(set(lengths)) > 1:
-            raise ValueError("{} rows of features, {} of covariates, {} folds and {} groups".format(*lengths))
+            raise ValueError("{} rows of features, {} folds and {} groups".format(*lengths))
 
 
 class Judgement(NamedTuple):
@@ -70,12 +66,12 @@ class Judgement(NamedTuple):
 class TrackFit:
     """What a detector knows of one track.
 
-    `density` is a mixture alone in the published protocol, None for the complexity detector. A score above `threshold`
-    is flagged; `fpr` is the rate it was chosen for. `calibration_scores` are sorted, `calibration` names where they
-    come from and `threshold_from` is 'calibration' or, in the published protocol, 'fitting_data'.
+    `density` is None for the complexity detector. A score above `threshold` is flagged; `fpr` is the rate it was chosen
+    for. `calibration_scores` are sorted, `calibration` names where they come from and `threshold_from` is 'calibration'
+    or, in the published protocol, 'fitting_data'.
     """
 
-    density: Density | None
+    density: Mixture | None
     threshold: float
     fpr: float
     calibration_scores: Floats
@@ -88,7 +84,7 @@ class OneClassDetector:
     """A detector fitted on photographs alone.
 
     `backbone` is the id of the backbone whose features it takes, None for complexity; `pooling` how one vector
-    an image is had from them: 'token0', 'token_mean', or 'complexity'. `simulated_only` says that no real
+    an image is had from them: 'token0' or 'complexity'. `simulated_only` says that no real
     photograph was in the reference, so that its verdicts are a demonstration.
     """
 
@@ -104,18 +100,18 @@ class OneClassDetector:
         if not self.tracks:
             raise ValueError("a detector has at least one track")
 
-    def score(self, track: str, features: npt.ArrayLike, covariates: npt.ArrayLike) -> Floats:
-        """Score features (n, d) of images with covariates (n, 33) on a track: (n,), higher = more likely generated.
+    def score(self, track: str, features: npt.ArrayLike) -> Floats:
+        """Score features (n, d) of images on a track: (n,), higher = more likely generated.
 
         Raises `ValueError` for a track the detector was not fitted on and for features of another width.
         """
-        return _score(self._fit(track).density, features, covariates)
+        return _score(self._fit(track).density, features)
 
-    def judge(self, track: str, features: npt.ArrayLike, covariates: npt.ArrayLike) -> Judgement:
+    def judge(self, track: str, features: npt.ArrayLike) -> Judgement:
         """Score features and compare with the track's calibration and threshold; takes and raises as `score`."""
         fit = self._fit(track)
         # No image at all has no width.
-        scores = _score(fit.density, features, covariates) if len(np.asarray(features)) else np.empty(0)
+        scores = _score(fit.density, features) if len(np.asarray(features)) else np.empty(0)
         return Judgement(scores, conformal.p_value(scores, fit.calibration_scores), scores > fit.threshold)
 
     def digest(self) -> str:
@@ -183,31 +179,6 @@ class OneClassDetector:
         return files
 
 
-def fit_one_class(
-    name: str,
-    backbone: str,
-    pooling: str,
-    references: Mapping[str, ReferenceFeatures],
-    *,
-    fpr: float = 0.05,
-    simulated_only: bool = False,
-    candidates: Sequence[MixtureConfig] = CANDIDATES,
-    seed: int = 42,
-) -> OneClassDetector:
-    """Fit our detector: `references` holds the reference photographs by track.
-
-    On each track the features are conditioned on content and the mixture is chosen among `candidates`, both by
-    held-out likelihood over the groups of folds 0-2 (`density.fit_density`), and fitted on them; fold 4 gives the
-    threshold that flags at most the share `fpr` of such photographs. Raises `ValueError` when a part is empty or a
-    group is in both parts, `conformal.TooFewCalibrationScoresError` when fold 4 is too small for the rate.
-    """
-
-    def fit(fitting: ReferenceFeatures) -> ConditionalDensity:
-        return fit_density(*_numbers(fitting), fitting.groups, candidates, seed)
-
-    return _calibrated(name, backbone, pooling, references, fpr, simulated_only, fit)
-
-
 def fit_complexity(
     name: str,
     references: Mapping[str, ReferenceFeatures],
@@ -215,12 +186,26 @@ def fit_complexity(
     fpr: float = 0.05,
     simulated_only: bool = False,
 ) -> OneClassDetector:
-    """Calibrate the detector that sees complexity only, features (n, 1); arguments and errors as our detector's.
+    """Calibrate the detector that sees complexity only, features (n, 1); `references` holds photographs by track.
 
-    Nothing is fitted: the score is the complexity itself (`models.complexity`). Folds 0-2 must be there all the
-    same, so that it stands beside the others only where they can.
+    Nothing is fitted: the score is the complexity itself (`models.complexity`), and fold 4 gives the threshold that
+    flags at most the share `fpr` of such photographs. Raises `ValueError` when folds 0-2 or fold 4 are empty, so that
+    it stands beside the others only where they can, or a group is in both, and
+    `conformal.TooFewCalibrationScoresError` when fold 4 is too small for the rate.
     """
-    return _calibrated(name, None, COMPLEXITY, references, fpr, simulated_only, lambda _: None)
+    tracks = {}
+    for track, reference in references.items():
+        _, calibrating = _parts(track, reference)
+        scores = np.sort(_score(None, calibrating.features))
+        tracks[track] = TrackFit(
+            density=None,
+            threshold=conformal.threshold(scores, fpr),
+            fpr=fpr,
+            calibration_scores=scores,
+            calibration=f"fold {CALIBRATION_FOLD}",
+            threshold_from="calibration",
+        )
+    return OneClassDetector(name, None, COMPLEXITY, tracks, simulated_only)
 
 
 def fit_one_class_published(
@@ -234,7 +219,7 @@ def fit_one_class_published(
 
     The threshold comes from the fitting data (folds 0-2), as published. The p-values, of which the published
     protocol knows nothing, rank among fold 4's scores, so the two need not agree: how far they do not is what
-    that protocol's false-positive rate is off. Raises `ValueError` as `fit_one_class`.
+    that protocol's false-positive rate is off. Raises `ValueError` as `fit_complexity`.
     """
     tracks = {}
     for track, reference in references.items():
@@ -245,40 +230,11 @@ def fit_one_class_published(
             density=mixture,
             threshold=-float(log_likelihoods[int(PUBLISHED_FPR * len(log_likelihoods))]),
             fpr=PUBLISHED_FPR,
-            calibration_scores=np.sort(_score(mixture, *_numbers(calibrating))),
+            calibration_scores=np.sort(_score(mixture, calibrating.features)),
             calibration=f"fold {CALIBRATION_FOLD}",
             threshold_from="fitting_data",
         )
     return OneClassDetector(name, backbone, TOKEN_0, tracks, simulated_only)
-
-
-def _calibrated(
-    name: str,
-    backbone: str | None,
-    pooling: str,
-    references: Mapping[str, ReferenceFeatures],
-    fpr: float,
-    simulated_only: bool,
-    fit: Callable[[ReferenceFeatures], Density | None],
-) -> OneClassDetector:
-    tracks = {}
-    for track, reference in references.items():
-        fitting, calibrating = _parts(track, reference)
-        # Before the fit, which takes minutes, and not after it.
-        needed = conformal.needed_scores(fpr)
-        if len(calibrating.features) < needed:
-            raise conformal.TooFewCalibrationScoresError(fpr, needed, len(calibrating.features))
-        density = fit(fitting)
-        scores = np.sort(_score(density, *_numbers(calibrating)))
-        tracks[track] = TrackFit(
-            density=density,
-            threshold=conformal.threshold(scores, fpr),
-            fpr=fpr,
-            calibration_scores=scores,
-            calibration=f"fold {CALIBRATION_FOLD}",
-            threshold_from="calibration",
-        )
-    return OneClassDetector(name, backbone, pooling, tracks, simulated_only)
 
 
 def _parts(track: str, reference: ReferenceFeatures) -> tuple[ReferenceFeatures, ReferenceFeatures]:
@@ -295,19 +251,11 @@ def _parts(track: str, reference: ReferenceFeatures) -> tuple[ReferenceFeatures,
 
 
 def _rows(reference: ReferenceFeatures, mask: npt.NDArray[np.bool_]) -> ReferenceFeatures:
-    return ReferenceFeatures(
-        reference.features[mask], reference.covariates[mask], reference.folds[mask], reference.groups[mask]
-    )
+    return ReferenceFeatures(reference.features[mask], reference.folds[mask], reference.groups[mask])
 
 
-def _numbers(reference: ReferenceFeatures) -> tuple[Floats, Floats]:
-    return reference.features.astype(np.float64), reference.covariates.astype(np.float64)
-
-
-def _score(density: Density | None, features: npt.ArrayLike, covariates: npt.ArrayLike) -> Floats:
+def _score(density: Mixture | None, features: npt.ArrayLike) -> Floats:
     values = np.asarray(features, dtype=np.float64)
-    if isinstance(density, ConditionalDensity):
-        return density.score(values, np.asarray(covariates, dtype=np.float64))
     if density is not None:
         return -density.log_likelihood(values)
     if values.ndim != 2 or values.shape[1] != 1 or not np.isfinite(values).all():
@@ -317,22 +265,15 @@ def _score(density: Density | None, features: npt.ArrayLike, covariates: npt.Arr
 
 def _pack_track(fit: TrackFit) -> bytes:
     arrays: dict[str, npt.NDArray[Any]] = {"calibration_scores": fit.calibration_scores}
-    if isinstance(fit.density, ConditionalDensity):
-        arrays |= fit.density.arrays()
-    elif fit.density is not None:
+    if fit.density is not None:
         arrays["mixture"] = np.frombuffer(fit.density.to_bytes(), dtype=np.uint8)
     return pack_arrays(arrays)
 
 
 def _unpack_track(content: bytes, facts: Mapping[str, Any]) -> TrackFit:
     arrays = unpack_arrays(content)
-    density: Density | None = None
-    if "conditioning_terms" in arrays:
-        density = ConditionalDensity.of_arrays(arrays)
-    elif "mixture" in arrays:
-        density = Mixture.from_bytes(arrays["mixture"].tobytes())
     return TrackFit(
-        density=density,
+        density=Mixture.from_bytes(arrays["mixture"].tobytes()) if "mixture" in arrays else None,
         threshold=facts["threshold"],
         fpr=facts["fpr"],
         calibration_scores=arrays["calibration_scores"],

@@ -5,6 +5,7 @@ decoding, and anything that changes pixels, but for the enlargement of tiny imag
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -40,15 +41,23 @@ def spread_patches(image: npt.NDArray[np.uint8], count: int = 16) -> npt.NDArray
     the image's aspect ratio. An image of 256 x 256 gives exactly its 4 x 4 patches. Fewer than 64 px on a
     side give none.
     """
-    height, width = _shape(image)
+    return cut(image, spread_places(*_shape(image), count), PATCH)
+
+
+def spread_places(height: int, width: int, count: int, side: int = PATCH) -> list[tuple[int, int]]:
+    """Top and left of at most `count` squares of `side` px spread over an image, as `spread_patches` has them."""
     if count < 1:
         raise ValueError(f"count must be at least 1, not {count}")
-    rows, columns = _grid_shape(height, width, count)
-    places = [(top, left) for top in _starts(height, rows) for left in _starts(width, columns)]
-    patches = np.empty((len(places), PATCH, PATCH, 3), dtype=np.uint8)
+    rows, columns = _grid_shape(height, width, count, side)
+    return [(top, left) for top in _starts(height, rows, side) for left in _starts(width, columns, side)]
+
+
+def cut(image: npt.NDArray[np.uint8], places: Sequence[tuple[int, int]], side: int) -> npt.NDArray[np.uint8]:
+    """The squares (n, side, side, 3) of an image (H, W, 3) at places."""
+    squares = np.empty((len(places), side, side, 3), dtype=np.uint8)
     for index, (top, left) in enumerate(places):
-        patches[index] = image[top : top + PATCH, left : left + PATCH]
-    return patches
+        squares[index] = image[top : top + side, left : left + side]
+    return squares
 
 
 def _shape(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
@@ -59,8 +68,8 @@ def _shape(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
-def _grid_shape(height: int, width: int, count: int) -> tuple[int, int]:
-    most_rows, most_columns = height // PATCH, width // PATCH
+def _grid_shape(height: int, width: int, count: int, side: int) -> tuple[int, int]:
+    most_rows, most_columns = height // side, width // side
     if most_rows == 0 or most_columns == 0:
         return 0, 0
     shapes = [(rows, min(most_columns, count // rows)) for rows in range(1, min(most_rows, count) + 1)]
@@ -72,8 +81,8 @@ def _grid_shape(height: int, width: int, count: int) -> tuple[int, int]:
     return max(shapes, key=preference)
 
 
-def _starts(length: int, count: int) -> list[int]:
-    slack = length - PATCH
+def _starts(length: int, count: int, side: int) -> list[int]:
+    slack = length - side
     if count == 1:
         return [slack // 2 // _GRID * _GRID]
     return [index * slack // (count - 1) // _GRID * _GRID for index in range(count)]

@@ -54,7 +54,7 @@ def apply_track(image: npt.NDArray[np.uint8], track: str) -> TrackedImage:
     if track == FORMAT_MATCHED:
         if min(image.shape[:2]) < MATCHED_SIDE:
             return TrackedImage(None, SMALLER_THAN_256)
-        return TrackedImage(_through_jpeg(_central_square(image, MATCHED_SIDE)), None)
+        return TrackedImage(through_jpeg(_central_square(image, MATCHED_SIDE)), None)
     raise ValueError(f"unknown track {track!r}; there are {', '.join((*TRACKS, IN_THE_WILD))}")
 
 
@@ -64,7 +64,8 @@ def _central_square(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.u
     return image[top : top + side, left : left + side]
 
 
-def _through_jpeg(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def through_jpeg(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """An image (H, W, 3) after JPEG of quality 90 with 4:2:0 chroma."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(
         buffer, format="JPEG", quality=MATCHED_QUALITY, subsampling="4:2:0"

@@ -23,19 +23,24 @@ from typing import Any
 import torch
 
 from models.allocator import keep_freed_memory
+from models.autoencoder_run import AutoencodersRun, load_autoencoders
 from models.binary_config import BinaryConfig
 from models.binary_data import read_binary_data
 from models.binary_run import BinaryRun
 from models.checkpoints import newest_checkpoint, remove_checkpoints, remove_unfinished, write_checkpoint
+from models.pseudo_fakes import MARGIN
 from models.ranks import Ranks, joined_ranks
+from models.reconstruction_config import AutoencoderConfig, ReconstructionConfig
+from models.reconstruction_run import ReconstructionRun
 from models.run import NonFiniteLossError, Run, TrainingDataError, job_digest
 from models.stopping import STOPPED, stop_when_signalled
 from models.train_config import TrainConfig
 from models.training_run import TrainingRun, read_data
+from models.view_batches import read_views
 from models.weights import load_backbone, write_atomically
 
 METRICS_FILE = "metrics.json"
-PRETEXT, BINARY = "pretext", "binary"
+PRETEXT, BINARY, AUTOENCODERS, RECONSTRUCTION = "pretext", "binary", "autoencoders", "reconstruction"
 """Tasks that a job may name."""
 
 REPORT_SECONDS = 5.0
@@ -142,6 +147,64 @@ def train_binary(
             digest = job_digest(config, crop_shards, [images_path, pretext_path], left_out)
             run = BinaryRun(config, data, pretext, digest, ranks)
             return _Loop(run, out_dir, report if ranks.first else lambda _: None, stop).whole(provenance or {})
+
+
+def train_autoencoders(
+    config: AutoencoderConfig,
+    crop_shards: Sequence[Path],
+    out_dir: Path,
+    report: Report,
+    stop: Callable[[], bool] = lambda: False,
+    provenance: Mapping[str, Any] | None = None,
+    ranks: Ranks | None = None,
+) -> TrainResult:
+    """Train autoencoders of all makes on views of the crops of folds 0-2; all else is as in `train`, in one process."""
+    ranks = _alone(ranks)
+    keep_freed_memory()
+    with _threads(config.threads):
+        data = read_views(
+            crop_shards, config.side, config.batch, config.seed, config.validation_photos, config.memory_bytes
+        )
+        with closing(data.batches):
+            run = AutoencodersRun(config, data, job_digest(config, crop_shards, []), ranks)
+            return _Loop(run, out_dir, report, stop).whole(provenance or {})
+
+
+def train_reconstruction(
+    config: ReconstructionConfig,
+    crop_shards: Sequence[Path],
+    autoencoders_path: Path,
+    out_dir: Path,
+    report: Report,
+    stop: Callable[[], bool] = lambda: False,
+    provenance: Mapping[str, Any] | None = None,
+    ranks: Ranks | None = None,
+) -> TrainResult:
+    """Train a network to tell views of the crops of folds 0-2 from their reconstructions; all else is as in `train`.
+
+    It is judged on fold 3 and on makes of autoencoders that it has not seen. In one process.
+    """
+    ranks = _alone(ranks)
+    keep_freed_memory()
+    with _threads(config.threads):
+        data = read_views(
+            crop_shards,
+            config.side + MARGIN,
+            config.pairs,
+            config.seed,
+            config.validation_photos,
+            config.memory_bytes,
+        )
+        with closing(data.batches):
+            digest = job_digest(config, crop_shards, [autoencoders_path])
+            run = ReconstructionRun(config, data, load_autoencoders(autoencoders_path), digest, ranks)
+            return _Loop(run, out_dir, report, stop).whole(provenance or {})
+
+
+def _alone(ranks: Ranks | None) -> Ranks:
+    if ranks is not None and ranks.count > 1:
+        raise TrainingDataError(f"this is trained in one process, not in {ranks.count}")
+    return ranks or Ranks()
 
 
 class _Loop:
@@ -315,7 +378,8 @@ def run_job(
 
     The task "pretext", which is meant where none is named, has fields of `TrainConfig` as `config` and a path
     `targets`; the task "binary" fields of `BinaryConfig`, paths `images` and `pretext`, and may have `left_out`.
-    `provenance` may be absent. ValueError for another task.
+    The task "autoencoders" has fields of `AutoencoderConfig`; "reconstruction" those of `ReconstructionConfig` and the
+    path `autoencoders`. `provenance` may be absent. ValueError for another task.
     """
     shards, out = [Path(shard) for shard in job["crop_shards"]], Path(job["out"])
     task, provenance = job.get("task", PRETEXT), job.get("provenance")
@@ -325,7 +389,13 @@ def run_job(
     if task == BINARY:
         binary, images, pretext = BinaryConfig(**job["config"]), Path(job["images"]), Path(job["pretext"])
         return train_binary(binary, shards, images, pretext, job.get("left_out"), out, report, stop, provenance, ranks)
-    raise ValueError(f"no task {task!r}; there are {PRETEXT}, {BINARY}")
+    if task == AUTOENCODERS:
+        return train_autoencoders(AutoencoderConfig(**job["config"]), shards, out, report, stop, provenance, ranks)
+    if task == RECONSTRUCTION:
+        asked, makes = ReconstructionConfig(**job["config"]), Path(job["autoencoders"])
+        return train_reconstruction(asked, shards, makes, out, report, stop, provenance, ranks)
+    known = ", ".join((PRETEXT, BINARY, AUTOENCODERS, RECONSTRUCTION))
+    raise ValueError(f"no task {task!r}; there are {known}")
 
 
 def main(job: Path) -> None:

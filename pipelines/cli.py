@@ -1,20 +1,20 @@
-"""The command `sdaie`: corpus, benchmark, detector, backbone, run, detect, query, demo, ui.
+"""The command `sdaie`: corpus, benchmark, detector, backbone, run, calibrate, detect, query, demo, ui.
 
 Parsing words and printing answers belong here, with the exit codes scripts rely on: 0 done, 1 something asked for could
 not be done, 2 wrong usage. A user's mistake is one line, never a traceback. What the commands do belongs to the rooms
 they call; each imports what it needs, so that a question is not kept waiting for what it does not use.
 """
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from pipelines.cli_calibrate import calibrate
+from pipelines.cli_detect import detect
 from pipelines.cli_measured import benchmark, detector
 from pipelines.cli_options import home_option, say
 from warehouse.home import PROJECT, Home, UserError
@@ -74,6 +74,8 @@ def corpus_add(home: Home, name: str, source: str, group: str | None, use: Seque
 
 cli.add_command(benchmark)
 cli.add_command(detector)
+cli.add_command(calibrate)
+cli.add_command(detect)
 
 
 @cli.group()
@@ -132,38 +134,6 @@ def run(home: Home, group: str | None, force: bool) -> None:
         say(f"done{': ' if published else ''}{' and '.join(published)}")
     else:
         say("nothing to do: everything registered is up to date")
-
-
-@cli.command()
-@home_option
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.pass_obj
-def detect(home: Home, files: Sequence[Path], as_json: bool) -> None:
-    """Say of each FILE whether it is a photograph: photograph, generated or cannot_tell."""
-    from assets.detection import detect as verdicts
-    from assets.detection import load_champion
-
-    champion = load_champion(home)
-    failed = False
-    width = max(len(click.format_filename(file)) for file in files)
-    if not as_json:
-        click.echo(f"{'file':{width}}  {'verdict':11}  {'p-value':>7}  {'score':>9}  reason")
-    for verdict in verdicts(champion, files):
-        failed |= verdict.failed
-        if as_json:
-            fields = {key: value for key, value in asdict(verdict).items() if key != "failed"}
-            click.echo(json.dumps(fields))
-        else:
-            p_value = "" if verdict.p_value is None else f"{verdict.p_value:.4f}"
-            score = "" if verdict.score is None else f"{verdict.score:.2f}"
-            name = click.format_filename(verdict.file)
-            line = f"{name:{width}}  {verdict.verdict:11}  {p_value:>7}  {score:>9}  {verdict.reason or ''}"
-            click.echo(line.rstrip())
-    if not as_json:
-        click.echo(f"detector {champion.name}; calibration {champion.calibration}")
-    if failed:
-        sys.exit(1)
 
 
 @cli.command()

@@ -50,6 +50,10 @@ def line(progress: Mapping[str, Any]) -> str:
             f"step {progress['step']}: validation accuracy {progress['accuracy']:.3f}, cross-entropy "
             f"{progress['cross_entropy']:.3f}, waited for data {progress['waited']:.1%} of the time"
         )
+    if progress["event"] == "validation" and "psnr" in progress:
+        return f"step {progress['step']}: mean peak signal-to-noise ratio {progress['score']:.1f} dB"
+    if progress["event"] == "validation" and "auroc" in progress:
+        return f"step {progress['step']}: AUROC {progress['score']:.3f} on reconstructions of held-out makes"
     if progress["event"] == "validation":
         return (
             f"step {progress['step']}: validation gain over knowing nothing {progress['score']:+.3f}, "

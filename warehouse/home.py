@@ -76,10 +76,24 @@ class Home:
         """A folder for each backbone, named by its identity."""
         return self.path / "backbones"
 
+    def claims(self, backbone: str) -> Path:
+        """What judges claims of EXIF by a backbone."""
+        return self.backbones / backbone / "claims.safetensors"
+
     @property
     def binaries(self) -> Path:
         """A folder for each trained binary detector, named by its identity."""
         return self.path / "binaries"
+
+    @property
+    def autoencoders(self) -> Path:
+        """A folder for each set of trained autoencoders, named by its identity."""
+        return self.path / "autoencoders"
+
+    @property
+    def reconstructions(self) -> Path:
+        """A folder for each network that tells photographs from reconstructions, named by its identity."""
+        return self.path / "reconstructions"
 
     @property
     def detectors(self) -> Path:
@@ -90,6 +104,11 @@ class Home:
     def champion(self) -> Path:
         """The pointer to the detector that answers `sdaie detect`."""
         return self.path / "champion.json"
+
+    @property
+    def calibrations(self) -> Path:
+        """A folder for each calibration of one's own, by its name."""
+        return self.path / "calibrations"
 
     @property
     def catalogue(self) -> Path:

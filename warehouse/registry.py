@@ -26,7 +26,8 @@ from warehouse.patterns import local_names
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 OWN_DETECTORS = (
-    *("one_class", "one_class_published", "one_class_untrained", "complexity", "jpeg_history", "format_rule"),
+    *("combined", "one_class", "one_class_untrained", "one_class_handmade", "reconstruction"),
+    *("one_class_published", "complexity", "jpeg_history", "format_rule"),
     "binary",
 )
 """Detectors that are always there. Trained binary detectors carry names that begin with the last."""
@@ -114,6 +115,18 @@ class Training(_Section):
     crops: int = Field(2, ge=1, le=16)
 
 
+class Reconstruction(_Section):
+    """How autoencoders, and the networks that tell photographs from their reconstructions, are trained.
+
+    Steps may differ from the defaults (None). `networks`: so many are trained with seeds of their own, and averaged.
+    """
+
+    autoencoder_steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1)
+    networks: int = Field(1, ge=1, le=5)
+    seed: int = Field(0, ge=0)
+
+
 class Detection(_Section):
     """The false-positive rate that thresholds are set for."""
 
@@ -156,6 +169,7 @@ class Registry(_Section):
     detection: Detection = Detection()
     evaluation: Evaluation = Evaluation()
     binary: Binary = Binary()
+    reconstruction: Reconstruction = Reconstruction()
     detectors: dict[Name, OtherDetector] = Field(default_factory=dict)
     compute: ComputeSettings = ComputeSettings()
     network: Network = Network()
@@ -237,6 +251,11 @@ def set_grid(home: Home, grid: Literal["none", "default", "whole"]) -> None:
 def set_training(home: Home, **settings: int | str) -> None:
     """Write settings of the section `[training]`."""
     _set(home, "training", **settings)
+
+
+def set_reconstruction(home: Home, **settings: int) -> None:
+    """Write settings of the section `[reconstruction]`."""
+    _set(home, "reconstruction", **settings)
 
 
 def _set(home: Home, section: str, **settings: int | str) -> None:

@@ -13,7 +13,10 @@ from tests.assets.small_home import FOLDS, IN_A_FOLD, SmallHome, picture
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[SmallHome]:
-    """20 photographs in five folds; a set of three photographs and three generated images, one of each too small."""
+    """20 photographs in five folds; a set of three photographs and three generated images, one of each too small.
+
+    There are no detectors on squares.
+    """
     path = tmp_path / "home"
     path.mkdir()
     small = SmallHome(path)
@@ -24,6 +27,8 @@ def small(tmp_path: Path) -> Iterator[SmallHome]:
         common = {"corpus": "photographs", "use": "reference+train", "places": 1, "format": "PNG"}
         photos.append({"photo_id": photo_id, "uri": uri, "group": f"g{number % FOLDS}", **common})
     small.write("photos", photos)
+    for table in ("detectors", "photo_scores"):
+        small.write(table, [], "squares")
     small.write("splits", [{"group": f"g{fold}", "fold": fold, "photos": IN_A_FOLD} for fold in range(FOLDS)])
     small.write("exif", [{"photo_id": row["photo_id"], "simulated": False, "edited": False} for row in photos])
     for empty in ("exif_issues", "binary_images", "binary_networks"):

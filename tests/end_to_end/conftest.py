@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from warehouse.home import Home
-from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset, add_detector, set_training
+from warehouse.registry import (
+    Corpus,
+    Dataset,
+    add_corpus,
+    add_dataset,
+    add_detector,
+    set_reconstruction,
+    set_training,
+)
 from warehouse.simulator import simulate_benchmark, simulate_corpus
 
 # Few steps: that the network learns is another test's business.
@@ -62,6 +70,7 @@ def registered(path: Path) -> Home:
     add_dataset(home, "simulated", Dataset(source=str(home.simulated / "benchmark")))
     add_dataset(home, "halved", Dataset(source=str(home.simulated / "halved"), use=["train", "evaluate"]))
     set_training(home, steps=STEPS, crops=1)
+    set_reconstruction(home, autoencoder_steps=STEPS, steps=STEPS)
     with home.registry.open("a") as registry:
         registry.write(f"\n[binary]\nsteps = {STEPS}\n")
     (home.path / "brightness.py").write_text(PLUG_IN)

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from PIL import Image
 
 from assets.chain import STAGES
 from assets.partitions import partition_keys
 from tests.end_to_end.conftest import Sdaie
 from warehouse.catalogue import query
 from warehouse.home import Home
-from warehouse.simulator import SIMULATOR_SOFTWARE
 from warehouse.store import WHOLE, Store
 
 
@@ -62,8 +60,9 @@ def test_the_exif_of_a_simulated_photograph_is_read(finished: Home) -> None:
     assert len(Store(finished.tables).read("exif_issues")) > 0
 
 
-FEATURES = ["complexity", "one_class", "one_class_published", "one_class_untrained"]
-PIXELS = ["binary", "brightness", "jpeg_history"]
+FEATURES = ["complexity", "one_class_published"]
+SQUARES = ["combined", "one_class", "one_class_handmade", "one_class_untrained"]
+PIXELS = ["binary", "brightness", "jpeg_history", *SQUARES]
 GRID = ["blur_1", "jpeg_75", "jpeg_95", "none", "resize_0.5", "resize_0.5+jpeg_75"]
 SETS = ["halved", "simulated"]
 
@@ -138,38 +137,6 @@ def test_a_home_can_be_moved(finished: Home, tmp_path: Path, sdaie: Sdaie) -> No
     assert "nothing to do" in sdaie(moved.path, "run").stderr
 
 
-def test_detect_judges_simulated_pictures_and_no_other(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
-    picture = next((finished.simulated / "corpus").rglob("IMG_0001.jpg"))
-    other = tmp_path / "other.png"
-    Image.effect_noise((300, 300), 40).convert("RGB").save(other)
-    said = sdaie(finished.path, "detect", "--json", str(picture), str(other))
-    assert said.returncode == 0, said.stderr
-    judged, unknown = map(json.loads, said.stdout.splitlines())
-    assert judged["verdict"] in ("photograph", "generated")
-    assert 0 < judged["p_value"] <= 1
-    assert judged["reason"] is None
-    assert len(judged["sha256"]) == 64
-    assert unknown["verdict"] == "cannot_tell"
-    assert "simulated" in unknown["reason"]
-    assert set(judged) == {"file", "sha256", "verdict", "p_value", "score", "detector", "calibration", "reason"}
-
-
-def test_detect_gives_a_reason_for_what_it_cannot_read(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
-    text = tmp_path / "text.jpg"
-    text.write_text("no picture")
-    small = tmp_path / "small.jpg"
-    exif = Image.Exif()
-    exif[0x0131] = SIMULATOR_SOFTWARE
-    Image.new("RGB", (100, 100)).save(small, exif=exif)
-    said = sdaie(finished.path, "detect", "--json", str(text), str(tmp_path / "none.jpg"), str(tmp_path), str(small))
-    assert said.returncode == 1
-    rows = [json.loads(line) for line in said.stdout.splitlines()]
-    assert [row["verdict"] for row in rows] == ["cannot_tell"] * 4
-    assert all(row["reason"] for row in rows)
-    assert "too small" in rows[3]["reason"]
-    assert "Traceback" not in said.stderr
-
-
 def test_a_corpus_taken_out_is_gone_from_the_tables(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
     home = Home(tmp_path / "home")
     shutil.copytree(finished.path, home.path)
@@ -214,7 +181,6 @@ def test_what_was_learned_from_is_not_scored(finished: Home, tmp_path: Path, sda
     ("words", "code", "said"),
     [
         (["run"], 1, "nothing is registered"),
-        (["detect", "x.jpg"], 1, "no detector"),
         (["query", "leaderboard"], 1, "nothing published"),
         (["corpus", "add", "a", "/nowhere"], 1, "no such file"),
         (["corpus", "add", "a"], 2, "Missing argument"),

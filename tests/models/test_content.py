@@ -3,7 +3,7 @@ import numpy.typing as npt
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from models.content import COUNT, SIMPLE, covariates
+from models.content import COUNT, SIMPLE, covariates, covariates_each
 
 RNG = np.random.default_rng(0)
 
@@ -57,3 +57,10 @@ def test_clipped_pixels_are_counted() -> None:
 def test_order_of_patches_is_nothing() -> None:
     given = patches(20, sigma=1, colour=3)
     assert np.allclose(covariates(given), covariates(given[::-1]), rtol=1e-4, atol=1e-4)
+
+
+def test_each_square_is_described_by_itself() -> None:
+    given = patches(20, sigma=1, colour=3)
+    given[3] = 0
+    assert np.array_equal(covariates_each(given), np.stack([covariates(one[None]) for one in given]))
+    assert covariates_each(given[:0]).shape == (0, COUNT)

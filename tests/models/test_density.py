@@ -11,7 +11,7 @@ from models.conditioning import (
     fit_conditioning,
     fit_normaliser,
 )
-from models.density import ConditionalDensity, choose_terms, fit_density
+from models.density import GAUSSIANS, ConditionalDensity, choose_terms, fit_density
 from models.held_out import held_out_parts
 from models.mixture import MixtureConfig
 
@@ -115,3 +115,17 @@ def test_storage_is_exact() -> None:
     conditioning = Conditioning.of_arrays(density.conditioning.arrays())
     assert conditioning.basis.terms == density.conditioning.basis.terms
     assert Normaliser.of_arrays(density.normaliser.arrays()).basis.terms == density.normaliser.basis.terms
+
+
+def test_the_shrinkage_of_one_gaussian_is_chosen_by_held_out_groups() -> None:
+    # Few photographs of independent features: the sample's own covariance is mostly chance.
+    rng = np.random.default_rng(12)
+    content, groups = rng.normal(size=(200, 33)), np.arange(200) // 10
+    few = fit_density(rng.normal(size=(200, 40)), content, groups, GAUSSIANS)
+    assert few.mixture.config.shrinkage == 0.999
+    # Many, of features that hang together: what the sample says is so.
+    content, groups = rng.normal(size=(1500, 33)), np.arange(1500) // 10
+    together = rng.normal(size=(1500, 4)) @ rng.normal(size=(4, 40)) + 0.01 * rng.normal(size=(1500, 40))
+    many = fit_density(together, content, groups, GAUSSIANS)
+    assert many.mixture.config.shrinkage < 0.5
+    assert len(many.mixture.weights) == len(few.mixture.weights) == 1

@@ -7,24 +7,19 @@ import numpy.typing as npt
 import pytest
 
 from models import conformal
-from models.density import ConditionalDensity, fit_density
-from models.mixture import Mixture, MixtureConfig, fit_mixture
+from models.mixture import PUBLISHED, Mixture, fit_mixture
 from models.one_class import (
     OneClassDetector,
     ReferenceFeatures,
     fit_complexity,
-    fit_one_class,
     fit_one_class_published,
 )
-
-CANDIDATES = (MixtureConfig(components=1, shrinkage=0.5), MixtureConfig(components=3, shrinkage=0.1))
 
 
 def _reference(n: int = 500, d: int = 6, seed: int = 0) -> ReferenceFeatures:
     rng = np.random.default_rng(seed)
     groups = np.arange(n) // 5
-    features, covariates = rng.normal(size=(n, d)).astype(np.float32), rng.normal(size=(n, 33)).astype(np.float32)
-    return ReferenceFeatures(features, covariates, (groups % 5).astype(np.int8), groups)
+    return ReferenceFeatures(rng.normal(size=(n, d)).astype(np.float32), (groups % 5).astype(np.int8), groups)
 
 
 def _references() -> dict[str, ReferenceFeatures]:
@@ -39,7 +34,6 @@ def detectors() -> dict[str, OneClassDetector]:
         for track, reference in references.items()
     }
     return {
-        "one_class": fit_one_class("one_class", "b1", "token_mean", references, candidates=CANDIDATES),
         "one_class_published": fit_one_class_published("one_class_published", "b1", references),
         "complexity": fit_complexity("complexity", narrow),
     }
@@ -50,37 +44,29 @@ def _features(detector: OneClassDetector, n: int, shift: float = 0) -> npt.NDArr
     return np.abs(np.random.default_rng(9).normal(size=(n, width)) + shift)
 
 
-def _content(n: int) -> npt.NDArray[np.float64]:
-    """The most ordinary content; what it does to scores is asked in test_density."""
-    return np.zeros((n, 33))
-
-
-@pytest.mark.parametrize("name", ["one_class", "one_class_published", "complexity"])
+@pytest.mark.parametrize("name", ["one_class_published", "complexity"])
 def test_strange_features_score_higher_and_are_flagged(name: str, detectors: dict[str, OneClassDetector]) -> None:
     detector = detectors[name]
     for track in ("as_shipped", "format_matched"):
-        usual = detector.judge(track, _features(detector, 200), _content(200))
-        strange = detector.judge(track, _features(detector, 200, shift=8), _content(200))
+        usual = detector.judge(track, _features(detector, 200))
+        strange = detector.judge(track, _features(detector, 200, shift=8))
         assert strange.score.min() > usual.score.max()
         assert strange.flagged.all()
         assert strange.p_value.max() == pytest.approx(1 / 101)
         assert usual.flagged.mean() < 0.3
 
 
-def test_flag_and_p_value_agree_in_ours(detectors: dict[str, OneClassDetector]) -> None:
-    for name in ("one_class", "complexity"):
-        detector = detectors[name]
-        for shift in (0.0, 0.5, 1.0):
-            judged = detector.judge("as_shipped", _features(detector, 300, shift), _content(300))
-            assert np.array_equal(judged.flagged, judged.p_value <= 0.05)
+def test_flag_and_p_value_agree_where_photographs_calibrate(detectors: dict[str, OneClassDetector]) -> None:
+    detector = detectors["complexity"]
+    for shift in (0.0, 0.5, 1.0):
+        judged = detector.judge("as_shipped", _features(detector, 300, shift))
+        assert np.array_equal(judged.flagged, judged.p_value <= 0.05)
 
 
 def test_rate_holds_on_fresh_photographs(detectors: dict[str, OneClassDetector]) -> None:
-    detector = detectors["one_class"]
-    rng = np.random.default_rng(3)
-    fresh, content = rng.normal(size=(5000, 6)), rng.normal(size=(5000, 33))
+    fresh = np.abs(np.random.default_rng(3).normal(size=(5000, 1)))
     # The rate given 100 calibration scores is itself Beta(5, 96): .05 on average, .015-.11 nearly always.
-    assert 0.015 < detector.judge("as_shipped", fresh, content).flagged.mean() < 0.11
+    assert 0.015 < detectors["complexity"].judge("as_shipped", fresh).flagged.mean() < 0.11
 
 
 def test_only_folds_0_to_2_fit_and_only_fold_4_calibrates(detectors: dict[str, OneClassDetector]) -> None:
@@ -90,24 +76,22 @@ def test_only_folds_0_to_2_fit_and_only_fold_4_calibrates(detectors: dict[str, O
         features = reference.features.copy()
         features[reference.folds == 3] = 1e6
         changed[track] = dataclasses.replace(reference, features=features)
-    again = fit_one_class("one_class", "b1", "token_mean", changed, candidates=CANDIDATES)
-    assert again.digest() == detectors["one_class"].digest()
+    again = fit_one_class_published("one_class_published", "b1", changed)
+    assert again.digest() == detectors["one_class_published"].digest()
     reference = references["as_shipped"]
-    fit = detectors["one_class"].tracks["as_shipped"]
-    assert isinstance(fit.density, ConditionalDensity)
-    features, covariates = reference.features.astype(float), reference.covariates.astype(float)
-    fits, calibrates = reference.folds <= 2, reference.folds == 4
-    expected = fit_density(features[fits], covariates[fits], reference.groups[fits], CANDIDATES)
-    calibration = np.sort(expected.score(features[calibrates], covariates[calibrates]))
+    fit = detectors["one_class_published"].tracks["as_shipped"]
+    expected = fit_mixture(reference.features[reference.folds <= 2], PUBLISHED)
+    calibration = np.sort(-expected.log_likelihood(reference.features[reference.folds == 4]))
     assert np.array_equal(fit.calibration_scores, calibration)
-    assert fit.threshold == conformal.threshold(calibration, 0.05)
+    threshold = detectors["complexity"].tracks["as_shipped"]
+    assert threshold.threshold == conformal.threshold(threshold.calibration_scores, 0.05)
 
 
 def test_published_threshold_is_the_second_percent_of_the_fitting_data() -> None:
     reference = _reference()
     detector = fit_one_class_published("p", "b1", {"as_shipped": reference})
     fitting = reference.features[reference.folds <= 2]
-    judged = detector.judge("as_shipped", fitting, reference.covariates[reference.folds <= 2])
+    judged = detector.judge("as_shipped", fitting)
     assert judged.flagged.sum() == int(0.02 * len(fitting)) == 6
     assert detector.tracks["as_shipped"].threshold_from == "fitting_data"
     assert detector.pooling == "token0"
@@ -117,22 +101,22 @@ def test_published_threshold_is_the_second_percent_of_the_fitting_data() -> None
 
 
 def test_nothing_to_judge_is_no_error(detectors: dict[str, OneClassDetector]) -> None:
-    judged = detectors["one_class"].judge("as_shipped", np.empty((0, 1)), np.empty((0, 33)))
+    judged = detectors["one_class_published"].judge("as_shipped", np.empty((0, 1)))
     assert [len(part) for part in judged] == [0, 0, 0]
 
 
 def test_complexity_is_its_own_score() -> None:
     values = np.linspace(0, 5, 100)
     groups = np.arange(100)
-    reference = ReferenceFeatures(values[:, None], np.zeros((100, 33)), groups % 5, groups)
+    reference = ReferenceFeatures(values[:, None], groups % 5, groups)
     detector = fit_complexity("complexity", {"as_shipped": reference})
     assert detector.backbone is None
-    assert np.array_equal(detector.score("as_shipped", [[2.5], [0.1]], np.zeros((2, 33))), [2.5, 0.1])
+    assert np.array_equal(detector.score("as_shipped", [[2.5], [0.1]]), [2.5, 0.1])
     with pytest.raises(ValueError, match="one finite number"):
-        detector.score("as_shipped", np.zeros((3, 2)), np.zeros((3, 33)))
+        detector.score("as_shipped", np.zeros((3, 2)))
 
 
-@pytest.mark.parametrize("name", ["one_class", "one_class_published", "complexity"])
+@pytest.mark.parametrize("name", ["one_class_published", "complexity"])
 def test_storage_is_exact_and_deterministic(name: str, detectors: dict[str, OneClassDetector], tmp_path: Path) -> None:
     detector = dataclasses.replace(detectors[name], simulated_only=True)
     detector.save(tmp_path / "a")
@@ -145,7 +129,7 @@ def test_storage_is_exact_and_deterministic(name: str, detectors: dict[str, OneC
     assert loaded.digest() == detector.digest() != detectors[name].digest()
     assert (loaded.name, loaded.backbone, loaded.pooling) == (detector.name, detector.backbone, detector.pooling)
     features = _features(detector, 50)
-    before, after = (d.judge("as_shipped", features, _content(50)) for d in (detector, loaded))
+    before, after = (d.judge("as_shipped", features) for d in (detector, loaded))
     for kept, given in zip(after, before, strict=True):
         assert np.array_equal(kept, given)
 
@@ -167,23 +151,25 @@ def test_what_is_missing_is_said(detectors: dict[str, OneClassDetector]) -> None
 
     def without(*folds: int) -> dict[str, ReferenceFeatures]:
         keep = ~np.isin(reference.folds, folds)
-        parts = (reference.features, reference.covariates, reference.folds, reference.groups)
-        return {"as_shipped": ReferenceFeatures(*(part[keep] for part in parts))}
+        return {
+            "as_shipped": ReferenceFeatures(reference.features[keep], reference.folds[keep], reference.groups[keep])
+        }
 
     with pytest.raises(ValueError, match="folds 0-2"):
-        fit_one_class("x", "b", "token0", without(0, 1, 2))
+        fit_one_class_published("x", "b", without(0, 1, 2))
     with pytest.raises(ValueError, match="fold 4"):
         fit_one_class_published("x", "b", without(4))
+    narrow = {"as_shipped": dataclasses.replace(reference, features=reference.features[:, :1])}
     with pytest.raises(conformal.TooFewCalibrationScoresError, match="at least 999"):
-        fit_one_class("x", "b", "token0", without(), fpr=0.001)
+        fit_complexity("x", narrow, fpr=0.001)
     mixed = {"as_shipped": dataclasses.replace(reference, groups=np.zeros_like(reference.groups))}
     with pytest.raises(ValueError, match="both fits and calibrates"):
-        fit_one_class("x", "b", "token0", mixed)
+        fit_one_class_published("x", "b", mixed)
     with pytest.raises(ValueError, match="pooling"):
-        fit_one_class("x", "b", "max", without(), candidates=CANDIDATES[:1])
+        dataclasses.replace(detectors["complexity"], pooling="max")
     with pytest.raises(ValueError, match="in_the_wild"):
-        detectors["one_class"].score("in_the_wild", np.zeros((1, 6)), np.zeros((1, 33)))
+        detectors["complexity"].score("in_the_wild", np.zeros((1, 1)))
     with pytest.raises(ValueError, match="6 features"):
-        detectors["one_class_published"].score("as_shipped", np.zeros((1, 5)), np.zeros((1, 33)))
+        detectors["one_class_published"].score("as_shipped", np.zeros((1, 5)))
     with pytest.raises(ValueError, match="2 folds"):
-        ReferenceFeatures(np.zeros((3, 2)), np.zeros((3, 33)), np.zeros(2), np.zeros(3))
+        ReferenceFeatures(np.zeros((3, 2)), np.zeros(2), np.zeros(3))

@@ -215,7 +215,7 @@ def write_images(store: Store, simulated: bool) -> None:
         for track, backbone in product(TRACKS, (BACKBONE, "0f9e8d7c6b5a4938")):
             small = number < 2 and track == "format_matched"
             keys = {"dataset": "dev", "backbone": backbone, "track": track, "image_id": identity}
-            facts = {"complexity": float(np.exp(1 + random.standard_normal())), "patches": 16, "token0": [0.5, 1.0]}
+            facts = {"complexity": float(np.exp(1 + random.standard_normal())), "token0": [0.5, 1.0]}
             features.append({**keys, "perturbation": "none", **({"reason": "smaller_than_256"} if small else facts)})
     store.write("benchmark_images", rows_of("benchmark_images", rows), partition="dev.biggan")
     store.write("benchmark_features", rows_of("benchmark_features", features), partition="dev.biggan")

@@ -198,7 +198,7 @@ def test_views_on_parquet_work_from_anywhere_and_after_a_move(
     moved = Home(tmp_path / "it's moved")
     shutil.move(home.path, moved.path)
     assert query(moved, "SELECT count(*) FROM exif_raw WHERE tags LIKE '%Apple%'").rows == [(15,)]
-    ((vector,),) = query(moved, "SELECT token_mean FROM reference_features").rows
+    ((vector,),) = query(moved, "SELECT token0 FROM reference_features").rows
     assert len(vector) == 4
 
 

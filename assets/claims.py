@@ -1,0 +1,61 @@
+"""What a picture's metadata claims, against its pixels: the answer to a person, one picture at a time.
+
+Reading typed EXIF from a picture's bytes and finding the file that judges belong here; Dagster does not, so that an
+answer does not wait for it. The judgement belongs to `models/claims.py`, the stages to `exif_claims.py`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from models.claims import Claims
+from warehouse.exif_rules import RowValue, normalise
+from warehouse.exiftool import ExifReader, ExifRecord
+from warehouse.exiftool_files import hold
+from warehouse.home import Home, UserError
+from warehouse.places import RefusedError
+from warehouse.store import Store
+
+TypedExif = Mapping[str, RowValue]
+
+
+@contextmanager
+def reading_exif() -> Iterator[Callable[[bytes], TypedExif]]:
+    """What gives a picture's bytes as a row of table `exif`, without its key, by one running exiftool.
+
+    It raises RefusedError where exiftool cannot read them. Raises UserError where there is no exiftool.
+    """
+    with ExifReader() as reader:
+        yield partial(_typed, reader)
+
+
+def typed_exif(data: bytes) -> TypedExif:
+    """One picture's bytes as `reading_exif` has it."""
+    with reading_exif() as read:
+        return read(data)
+
+
+def _typed(reader: ExifReader, data: bytes) -> TypedExif:
+    jobs = iter([(0, partial(hold, data))])
+    records: dict[int, ExifRecord] = {}
+    reader.read_each(lambda wait: next(jobs, None), records.__setitem__)
+    record = records[0]
+    if record.tags is None:
+        raise RefusedError(record.reason, record.error or "no answer")
+    return normalise(record.tags).row
+
+
+def claims_of_home(home: Home) -> Claims | None:
+    """What judges claims in a home; None where it has learned none. Raises UserError where its file is not whole."""
+    for identity in Store(home.tables).read("exif_claims", columns=["backbone"])["backbone"].unique():
+        return read_claims(home.claims(str(identity)))
+    return None
+
+
+def read_claims(path: Path) -> Claims:
+    """What judges claims, from its file. Raises UserError where it is not whole."""
+    try:
+        return Claims.from_bytes(path.read_bytes())
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path.name} is not whole ({error}): run `sdaie run --force`") from None

@@ -1,0 +1,157 @@
+"""Autoencoders, and the networks that tell photographs from their own reconstructions: trained on photographs alone.
+
+The networks, their losses and the training program belong to `models/`; this module hands them crops and keeps what
+comes back.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from assets.backbone import METRICS, TRAIN_PROCESS
+from assets.reference_crops import reference_crops
+from assets.stage import Context, Product, Stage, stage
+from models.reconstruction_config import AutoencoderConfig, ReconstructionConfig
+from warehouse.curve_picture import curve_markdown
+from warehouse.home import UserError, digest
+from warehouse.shards import Rows, frame
+from warehouse.store import WHOLE
+
+AUTOENCODERS_FILE, NETWORK_FILE = "autoencoders.safetensors", "reconstruction.safetensors"
+
+
+def _autoencoder_config(context: Context) -> dict[str, Any]:
+    asked = context.registry.reconstruction
+    config = AutoencoderConfig(seed=asked.seed)
+    return asdict(config if asked.autoencoder_steps is None else replace(config, steps=asked.autoencoder_steps))
+
+
+def _network_config(context: Context, number: int) -> dict[str, Any]:
+    asked = context.registry.reconstruction
+    config = ReconstructionConfig(seed=asked.seed + number)
+    return asdict(config if asked.steps is None else replace(config, steps=asked.steps))
+
+
+def _autoencoder_files(context: Context) -> Iterator[Path]:
+    for identity in context.store.read("autoencoders", [WHOLE], ["autoencoders"])["autoencoders"].unique():
+        yield context.home.autoencoders / identity / AUTOENCODERS_FILE
+
+
+@stage(
+    group="training",
+    tables=["autoencoders"],
+    upstream=[reference_crops],
+    settings=_autoencoder_config,
+    kinds=["torch", "safetensors"],
+    files=_autoencoder_files,
+)
+def autoencoders(context: Context) -> Product:
+    """Train small autoencoders of nine makes on views of the reference photographs, in a process of their own."""
+    from models.autoencoders import HELD_OUT, MAKES, Autoencoder
+
+    identity = digest(autoencoders.provenance(context))
+    folder = context.home.autoencoders / identity
+    metrics = _trained(context, autoencoders, folder, {"task": "autoencoders", "config": _autoencoder_config(context)})
+    psnr = metrics["validation"]["psnr"]
+    rows = [
+        {
+            "make": make.name,
+            "autoencoders": identity,
+            "held_out": make.name in HELD_OUT,
+            "factor": make.factor,
+            "latent": make.latent,
+            "parameters": sum(parameter.numel() for parameter in Autoencoder(make).parameters()),
+            "psnr": psnr[make.name],
+        }
+        for make in MAKES
+    ]
+    numbers = {f"psnr_{make}": round(value, 2) for make, value in psnr.items()}
+    return Product(
+        {"autoencoders": frame("autoencoders", rows)},
+        {"steps": metrics["steps"], **numbers},
+        pictures={"loss_curve": _curve(metrics, "loss"), "psnr_curve": _validations(metrics, "mean psnr, dB")},
+    )
+
+
+def network_files(context: Context) -> Iterator[Path]:
+    """Weights of the networks, in the order of their seeds."""
+    for identity in context.store.read("reconstruction_networks", [WHOLE]).sort("seed")["network"]:
+        yield context.home.reconstructions / identity / NETWORK_FILE
+
+
+@stage(
+    group="training",
+    tables=["reconstruction_networks", "reconstruction_metrics"],
+    upstream=[reference_crops, autoencoders],
+    settings=lambda context: [_network_config(context, n) for n in range(context.registry.reconstruction.networks)],
+    kinds=["torch", "safetensors"],
+    files=network_files,
+)
+def reconstruction(context: Context) -> Product:
+    """Train networks to tell views of photographs from their own reconstructions; held-out makes judge them."""
+    from models.autoencoders import HELD_OUT
+
+    made_by = context.store.read("autoencoders", [WHOLE], ["autoencoders"])["autoencoders"][0]
+    rows: Rows = []
+    judged: Rows = []
+    numbers: dict[str, int | float | str] = {}
+    pictures: dict[str, str] = {}
+    for number in range(context.registry.reconstruction.networks):
+        config = _network_config(context, number)
+        identity = digest([reconstruction.provenance(context)["inputs"], config])
+        folder = context.home.reconstructions / identity
+        context.say(f"train network {number + 1} of {context.registry.reconstruction.networks}")
+        path = str(context.home.autoencoders / made_by / AUTOENCODERS_FILE)
+        job = {"task": "reconstruction", "config": config, "autoencoders": path}
+        metrics = _trained(context, reconstruction, folder, job)
+        table = metrics["validation"]
+        rows.append(
+            {"network": identity, "seed": config["seed"], "steps": metrics["best_step"], "score": metrics["score"]}
+        )
+        judged += [
+            {
+                "network": identity,
+                "make": make,
+                "held_out": make in HELD_OUT,
+                "photographs": table["photographs"],
+                "auroc": auroc,
+                "within_pairs": table["within_pairs"][make],
+            }
+            for make, auroc in table["auroc"].items()
+        ]
+        numbers |= {f"auroc_{make}_{number}": round(auroc, 4) for make, auroc in table["auroc"].items()}
+        pictures[f"loss_curve_{number}"] = _curve(metrics, "loss")
+        pictures[f"auroc_curve_{number}"] = _validations(metrics, "AUROC on held-out makes")
+    tables: dict[str, pl.DataFrame] = {
+        "reconstruction_networks": frame("reconstruction_networks", rows),
+        "reconstruction_metrics": frame("reconstruction_metrics", judged),
+    }
+    return Product(tables, numbers, pictures=pictures)
+
+
+def _trained(context: Context, of: Stage, folder: Path, job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metrics of a finished training; one that is there already is taken, but for `force`."""
+    weights = AUTOENCODERS_FILE if job["task"] == "autoencoders" else NETWORK_FILE
+    # The metrics are written last.
+    if context.force or not ((folder / METRICS).exists() and (folder / weights).exists()):
+        if context.launch is None:
+            raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
+        shards = [str(path) for path in context.store.paths("reference_crops")]
+        whole = {**job, "crop_shards": shards, "out": str(folder), "provenance": of.provenance(context)}
+        context.launch(TRAIN_PROCESS, whole)
+    metrics: Mapping[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return metrics
+
+
+def _curve(metrics: Mapping[str, Any], value: str) -> str:
+    points = metrics["curve"]
+    return curve_markdown(value, [point["step"] for point in points], [point[value] for point in points])
+
+
+def _validations(metrics: Mapping[str, Any], what: str) -> str:
+    points = metrics["validations"]
+    return curve_markdown(what, [point["step"] for point in points], [point["score"] for point in points])

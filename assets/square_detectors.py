@@ -1,0 +1,339 @@
+"""The detector in the box, made from this home: its parts fitted and calibrated on squares, and its file.
+
+Features by square belong to `square_features.py`, densities and their sum to `models/`; what the detectors say of
+benchmark images is asked for in `pixel_scores.py`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from assets.backbone import backbone, untrained_backbone
+from assets.exif import exif, simulated_ids
+from assets.features import backbone_files
+from assets.reconstruction import network_files, reconstruction
+from assets.square_features import HANDMADE, TABLE, TRAINED, UNTRAINED, square_features, square_kinds
+from assets.square_logits import TABLE as LOGITS
+from assets.square_logits import square_logits
+from assets.stage import Context, Product, stage
+from warehouse.home import Home, UserError, atomic_path, canonical_json, write_text
+from warehouse.shards import Rows, frame
+from warehouse.store import Store
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from models.combined import CombinedDetector
+    from models.parts import Part
+
+SQUARES = "squares"
+DETECTOR_FILE = "detector.safetensors"
+CHAMPION = "combined"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a part is made: on which column of the features by square."""
+
+    features: str
+    description: str
+
+
+PARTS: Mapping[str, Recipe] = {
+    "one_class": Recipe(TRAINED, "density of covariances of the trained backbone by square, given content"),
+    "one_class_untrained": Recipe(UNTRAINED, "as one_class, on the same network with random weights"),
+    "one_class_handmade": Recipe(HANDMADE, "as one_class, on predictors of pixels and spectra"),
+}
+RECONSTRUCTION = "reconstruction"
+COMBINED_PARTS = ("one_class_handmade", "one_class_untrained", "one_class")
+"""Parts that `combined` is made of (docs/results.md says why). Each other part has a file of its own."""
+
+# Squares that a density is fitted on; more of them cost minutes and change little.
+_FITTED_SQUARES = 12_000
+_SEED = 42
+UNSEEN, CALIBRATION = 3, 4
+"""Folds from the first on are not fitted on; the second one calibrates."""
+_KEYS = ["photo_id", "view", "square"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A part, what it says of the squares that it has not seen, (n,), and what it is made from."""
+
+    part: "Part"
+    scores: "npt.NDArray[np.float64]"
+    backbone: str | None
+    description: str
+    photographs: int
+
+
+def _detector_files(context: Context) -> Iterator[Path]:
+    for identity in context.store.read("detectors", [SQUARES], ["detector_id"])["detector_id"].unique().sort():
+        yield context.home.detectors / identity / DETECTOR_FILE
+
+
+@stage(
+    group="detection",
+    tables=["detectors", "photo_scores"],
+    upstream=[square_features, square_logits, exif, backbone, untrained_backbone, reconstruction],
+    settings=lambda context: [context.registry.detection.model_dump(), COMBINED_PARTS],
+    kinds=["scikitlearn", "torch"],
+    files=_detector_files,
+    table_partition=SQUARES,
+)
+def square_detectors(context: Context) -> Product:
+    """Fit the parts of the detector in the box on folds 0-2 of the reference, calibrate them and it on fold 4."""
+    squares = context.store.read(TABLE, columns=[*_KEYS, "corpus", "group", "fold"])
+    unseen = squares.filter(pl.col("fold") >= UNSEEN).with_row_index("row")
+    photographs = squares.unique("photo_id").group_by("corpus").len().sort("corpus")
+    facts = {
+        "simulated_only": _simulated_only(context, squares),
+        "photographs": dict(photographs.iter_rows()),
+        "sources": squares["group"].n_unique(),
+        "code": version("sdaie"),
+        "made_from": square_detectors.provenance(context)["inputs"],
+    }
+    rows: Rows = []
+    judged: Rows = []
+    try:
+        _refuse_too_few(context, unseen)
+        scored = _densities(context, squares.filter(pl.col("fold") < UNSEEN), unseen)
+        scored.append(_reconstruction(context, unseen))
+        for together in _files(scored):
+            detector = _calibrated(context, together, unseen, facts)
+            identity = _save(context, detector)
+            context.say(f"{identity}: {', '.join(each.part.name for each in together)}")
+            rows += _detector_rows(detector, identity, together)
+            judged += _photo_scores(detector, together, unseen)
+    except ValueError as error:
+        said = f"the detectors on squares cannot be made: {error}; register more reference photographs"
+        raise UserError(said) from None
+    numbers = {f"threshold_{row['detector']}": round(row["threshold"], 4) for row in rows}
+    return Product({"detectors": frame("detectors", rows), "photo_scores": frame("photo_scores", judged)}, numbers)
+
+
+def _simulated_only(context: Context, squares: pl.DataFrame) -> bool:
+    return squares.filter(~pl.col("photo_id").is_in(simulated_ids(context).implode())).is_empty()
+
+
+def _refuse_too_few(context: Context, unseen: pl.DataFrame) -> None:
+    """Raises ValueError where too few photographs calibrate: before the fit, which takes minutes, and not after it."""
+    from models import conformal
+
+    rate = context.registry.detection.false_positive_rate
+    # Several pictures of one photograph are no further photographs.
+    photographs, needed = _of_fold_4(unseen)["photo_id"].n_unique(), conformal.needed_scores(rate)
+    if photographs < needed:
+        raise conformal.TooFewCalibrationScoresError(rate, needed, photographs)
+
+
+def _of_fold_4(unseen: pl.DataFrame) -> pl.DataFrame:
+    return unseen.filter(pl.col("fold") == CALIBRATION)
+
+
+def _densities(context: Context, seen: pl.DataFrame, unseen: pl.DataFrame) -> list[Scored]:
+    """The parts that are densities: fitted on squares of views, an even share of each source."""
+    from models.density import GAUSSIANS, fit_density
+    from models.parts import DensityPart
+    from models.reference_squares import VIEWS
+    from models.sampling import evenly
+
+    views = seen.filter(pl.col("view").is_in(VIEWS))
+    chosen = views[evenly(views["group"].to_numpy(), _FITTED_SQUARES, _SEED)]
+    groups = chosen["group"].to_numpy()
+    files = backbone_files(context)
+    kinds = square_kinds(list(files.values()))
+    backbones = dict(zip((TRAINED, UNTRAINED), files, strict=True))
+    covariates = {"fit": _matrix(context, chosen, "covariates"), "judge": _matrix(context, unseen, "covariates")}
+    found = []
+    for name, recipe in PARTS.items():
+        context.say(f"fit {name} on {len(chosen)} squares")
+        density = fit_density(_matrix(context, chosen, recipe.features), covariates["fit"], groups, GAUSSIANS, _SEED)
+        scores = density.score(_matrix(context, unseen, recipe.features), covariates["judge"])
+        part = DensityPart(name, kinds[recipe.features], density)
+        photographs = chosen["photo_id"].n_unique()
+        found.append(Scored(part, scores, backbones.get(recipe.features), recipe.description, photographs))
+    return found
+
+
+def _reconstruction(context: Context, unseen: pl.DataFrame) -> Scored:
+    """The networks that tell reconstructions, normalised on fold 3, which judged them and trained none."""
+    from models.reconstruction import fit_network_part
+    from models.reconstruction_run import load_reconstruction
+
+    logits = list(np.array(_logits(context, unseen)["logits"].to_list(), dtype=np.float64).T)
+    covariates = _matrix(context, unseen, "covariates")
+    fitting = (unseen["fold"] == UNSEEN).to_numpy()
+    part = fit_network_part(
+        RECONSTRUCTION,
+        [load_reconstruction(file) for file in network_files(context)],
+        [own[fitting] for own in logits],
+        covariates[fitting],
+        unseen["group"].to_numpy()[fitting],
+        _SEED,
+    )
+    photographs = unseen.filter(pl.col("fold") == UNSEEN)["photo_id"].n_unique()
+    description = "networks taught to tell photographs from their own reconstructions"
+    return Scored(part, part.normalised(logits, covariates), None, description, photographs)
+
+
+def _logits(context: Context, unseen: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `square_logits` of squares, in their order. UserError where one is missing."""
+    keyed = context.store.read(LOGITS, columns=[*_KEYS, "logits", "blockiness"])
+    found = unseen.select(_KEYS).join(keyed, on=_KEYS, how="left", maintain_order="left")
+    if found["blockiness"].null_count():
+        raise UserError("square_logits and square_features are not of the same squares: run `sdaie run --force`")
+    return found
+
+
+def _matrix(context: Context, wanted: pl.DataFrame, column: str) -> "npt.NDArray[np.float64]":
+    """A column of vectors as (n, d), of the wanted squares in the order of the table."""
+    keys = wanted.select(_KEYS)
+    parts = [
+        pl.read_parquet(path, columns=[*_KEYS, column]).join(keys, on=_KEYS, how="semi", maintain_order="left")
+        for path in context.store.paths(TABLE)
+    ]
+    vectors = pl.concat([part[column] for part in parts])
+    return vectors.explode().to_numpy().astype(np.float64).reshape(len(vectors), -1)
+
+
+def _files(scored: Sequence[Scored]) -> list[list[Scored]]:
+    """Which parts share a file: those of `combined`, and each other one by itself."""
+    combined = [each for each in scored if each.part.name in COMBINED_PARTS]
+    return [combined, *([each] for each in scored if each.part.name not in COMBINED_PARTS)]
+
+
+def _calibrated(
+    context: Context, together: Sequence[Scored], unseen: pl.DataFrame, facts: Mapping[str, Any]
+) -> "CombinedDetector":
+    """Calibrated on the photographs of fold 4, on each as it is: on its four central squares, or all of a smaller one.
+
+    Of the calibrations tried on photographs - views, as they are by up to 16 squares, both - this one alone flagged 2
+    to 8% of every kind of held-out photographs.
+    """
+    from models.abstention import Abstention
+    from models.combined import calibrate_scores
+    from models.tracks import AS_SHIPPED, TRACKS
+
+    fold_4 = _of_fold_4(unseen)
+    photographs = fold_4["photo_id"].n_unique()
+    as_they_are = fold_4.filter(pl.col("view").is_in(TRACKS)).sort("photo_id", pl.col("view") == AS_SHIPPED, "row")
+    first = as_they_are.unique("photo_id", keep="first", maintain_order=True).select("photo_id", "view")
+    judged = [rows for _, _, rows in _pictures(as_they_are.join(first, on=["photo_id", "view"], how="semi"))]
+    pictures = [rows for _, _, rows in _pictures(fold_4)]
+    covariates = _matrix(context, unseen, "covariates")
+    blocky = _logits(context, unseen)["blockiness"].to_numpy()
+    return calibrate_scores(
+        [each.part for each in together],
+        {each.part.name: [each.scores[rows] for rows in judged] for each in together},
+        name=f"{photographs} reference photographs that no part has seen",
+        sources=fold_4["group"].n_unique(),
+        fpr=context.registry.detection.false_positive_rate,
+        facts=facts,
+        abstention=Abstention.of([covariates[rows] for rows in pictures], [blocky[rows[0]] for rows in pictures]),
+    )
+
+
+def _pictures(squares: pl.DataFrame) -> Iterator[tuple[str, str, list[int]]]:
+    """Each picture that was made of a photograph: identity of the photograph, view, and the rows of its squares."""
+    yield from squares.group_by(["photo_id", "view"], maintain_order=True).agg("row").iter_rows()
+
+
+def _save(context: Context, detector: "CombinedDetector") -> str:
+    """Write the file of a detector, atomically; its identity."""
+    identity = detector.identity
+    with atomic_path(context.home.detectors / identity / DETECTOR_FILE) as temporary:
+        temporary.write_bytes(detector.to_bytes())
+    return identity
+
+
+def _names(together: Sequence[Scored]) -> list[str]:
+    """What a file answers to: its parts, and what they are together."""
+    parts = [each.part.name for each in together]
+    return [*parts, CHAMPION] if any(name in COMBINED_PARTS for name in parts) else parts
+
+
+def _detector_rows(detector: "CombinedDetector", identity: str, together: Sequence[Scored]) -> Rows:
+    """Rows of `detectors`: one calibration serves all tracks."""
+    from models.tracks import TRACKS
+
+    about = {each.part.name: each for each in together}
+    parts = ", ".join(about)
+    return [
+        {
+            "detector": name,
+            "track": track,
+            "detector_id": identity,
+            "family": name,
+            "detector_version": identity,
+            "backbone": about[name].backbone if name in about else None,
+            "seen": None,
+            "description": about[name].description if name in about else f"the sum of what its parts say: {parts}",
+            "n_fit": about[name].photographs if name in about else max(each.photographs for each in together),
+            "n_calibration": len(detector.calibration.images[name]),
+            "false_positive_rate": detector.fpr,
+            "threshold": detector.threshold_of(name),
+            "threshold_from": "calibration",
+            "simulated_only": detector.facts["simulated_only"],
+        }
+        for name in _names(together)
+        for track in TRACKS
+    ]
+
+
+def _photo_scores(detector: "CombinedDetector", together: Sequence[Scored], unseen: pl.DataFrame) -> Rows:
+    """What a file says of photographs that no part has seen, on every track."""
+    from models.tracks import TRACKS
+
+    thresholds = {name: detector.threshold_of(name) for name in _names(together)}
+    known = unseen.unique("photo_id", keep="first").select("photo_id", "corpus", "group", "fold")
+    photographs = {row["photo_id"]: row for row in known.iter_rows(named=True)}
+    return [
+        photographs[photo_id]
+        | {"detector": name, "track": track, "score": scores[name], "p_value": detector.p_value(name, scores[name])}
+        | {"flagged": scores[name] > threshold}
+        for photo_id, track, rows in _pictures(unseen.filter(pl.col("view").is_in(TRACKS)))
+        for scores in [detector.image_scores({each.part.name: each.scores[rows] for each in together})]
+        for name, threshold in thresholds.items()
+    ]
+
+
+def calibrations(context: Context) -> "dict[str, npt.NDArray[np.float64]]":
+    """Sorted scores (n,) of the pictures that each detector on squares is calibrated on, by its name."""
+    from models.combined import CombinedDetector
+
+    known = context.store.read("detectors", [SQUARES], ["detector", "detector_id"]).unique()
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for (identity,), rows in known.group_by("detector_id"):
+        content = (context.home.detectors / str(identity) / DETECTOR_FILE).read_bytes()
+        images = CombinedDetector.from_bytes(content).calibration.images
+        found |= {name: images[name] for name in rows["detector"]}
+    return found
+
+
+@stage(
+    group="detection",
+    tables=["champions"],
+    upstream=[square_detectors],
+    kinds=["json"],
+    files=lambda context: [context.home.champion],
+)
+def champion(context: Context) -> Product:
+    """Point `champion.json` at the detector that answers `sdaie detect`; replaced by rename."""
+    table = context.store.read("detectors", [SQUARES], ["detector", "detector_id"])
+    row = {"detector": CHAMPION, "detector_id": table.filter(pl.col("detector") == CHAMPION)["detector_id"][0]}
+    write_text(context.home.champion, canonical_json(row) + "\n")
+    return Product({"champions": frame("champions", [row])})
+
+
+def champion_file(home: Home) -> Path:
+    """The file of the detector that answers. UserError where there is none yet."""
+    identity = Store(home.tables).read("champions")["detector_id"]
+    if identity.is_empty():
+        raise UserError(f"no detector in {home.path} yet: run `sdaie run`")
+    return home.detectors / str(identity[0]) / DETECTOR_FILE

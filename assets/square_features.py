@@ -1,0 +1,122 @@
+"""Features of the reference photographs by square: of each as it is and of views of it, by three kinds of features.
+
+Which pictures are made of a photograph belongs to `models/reference_squares.py`, what is fitted on the features to
+`square_detectors.py`.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assets.backbone import backbone, untrained_backbone
+from assets.corpus import photo_places, photos, reference_photographs, splits
+from assets.decoding import decoding
+from assets.features import backbone_files
+from assets.stage import Context, Product, stage
+from warehouse.home import UserError
+from warehouse.places import Place, RefusedError, Source
+from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
+from warehouse.sources import corpus_sources, read_place
+
+if TYPE_CHECKING:
+    from models.parts import SquareFeatures
+
+TABLE = "square_features"
+HANDMADE, TRAINED, UNTRAINED = "handmade", "trained", "untrained"
+
+Item = tuple[Place, tuple[str, int]]
+"""Where a photograph lies, its group and fold."""
+
+
+@stage(
+    group="detection",
+    tables=[TABLE],
+    upstream=[photos, splits, backbone, untrained_backbone],
+    kinds=["parquet", "torch"],
+)
+def square_features(context: Context) -> Product:
+    """Features of squares of every reference photograph: hand-made, of the trained and of the untrained backbone."""
+    reference = reference_photographs(context)
+    if reference.is_empty():
+        raise UserError(
+            "no reference photographs: register a corpus with `sdaie corpus add NAME SOURCE --use reference`"
+        )
+    groups = list(reference.select("group", "fold").iter_rows())
+    items: list[Item] = list(zip(photo_places(reference), groups, strict=True))
+    files = backbone_files(context)
+    rows, refused = run_shards(
+        context.store,
+        context.compute,
+        TABLE,
+        cut_shards(TABLE, items, _content, lambda item: [*item[0][:3], *item[1]], [context.version, *files]),
+        partial(describe_squares, list(files.values()), corpus_sources(context.home, context.registry)),
+        progress=context.progress("squares of the reference"),
+        again=context.force,
+    )
+    quarantined = sum(shard.rows for shard in refused)
+    numbers = {
+        "photographs": len(items) - quarantined,
+        "quarantined": quarantined,
+        "squares": sum(shard.rows for shard in rows),
+    }
+    return Product({TABLE: rows}, numbers, {TABLE: refused})
+
+
+def _content(item: Item) -> str:
+    return item[0].sha256
+
+
+def describe_squares(
+    backbones: list[Path], sources: dict[str, Source], items: tuple[Item, ...]
+) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `square_features` for some photographs, and those whose pixels cannot be had or that have no square."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    features = square_kinds(backbones)
+    rows: Rows = []
+    refused: list[Quarantined] = []
+    # The cores are shared by photographs: every worker keeps to one.
+    with decoding() as decode, threadpool_limits(limits=1):
+        for place, (group, fold) in items:
+            try:
+                image = decode(read_place(sources, place))
+            except RefusedError as error:
+                refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
+                continue
+            keys = {"photo_id": place.sha256, "corpus": place.source, "group": group, "fold": fold}
+            own = [keys | row for row in _rows(features, image, place.sha256)]
+            if not own:
+                detail = "no room for a square of 128 x 128 px"
+                refused.append(Quarantined(place.source, place.uri, "too_small", detail, place.sha256))
+            rows += own
+    return rows, refused
+
+
+def square_kinds(backbones: list[Path]) -> "dict[str, SquareFeatures]":
+    """What gives each kind of features: the files are those of the trained and of the untrained backbone."""
+    from models.parts import CovarianceFeatures, HandFeatures
+    from models.weights import load_backbone
+
+    kinds: dict[str, SquareFeatures] = {HANDMADE: HandFeatures()}
+    for kind, path in zip((TRAINED, UNTRAINED), backbones, strict=True):
+        loaded = load_backbone(path)
+        kinds[kind] = CovarianceFeatures(loaded.header.preset, loaded.backbone)
+    return kinds
+
+
+def _rows(
+    kinds: "dict[str, SquareFeatures]", image: "np.typing.NDArray[np.uint8]", sha256: str
+) -> Iterator[dict[str, Any]]:
+    """What is known of each square of one photograph."""
+    from models.reference_squares import reference_squares
+
+    for view, seen in reference_squares(image, sha256):
+        found = {kind: features(seen.pixels) for kind, features in kinds.items()}
+        for square in range(len(seen)):
+            vectors = {kind: values[square] for kind, values in found.items()} | {"covariates": seen.covariates[square]}
+            yield {"view": view, "square": square} | {
+                name: vector.astype(np.float32).tolist() for name, vector in vectors.items()
+            }

@@ -1,0 +1,237 @@
+"""EXIF against pixels: how plausible what a picture's metadata claims is, given what the pretext heads read from it.
+
+Here belong the outputs of the heads for images, the calibration, the judgement of one image, and the file. What is
+learned of a claim is in `plausibility`, how well swapped metadata is told in `swaps`, the heads in `pretext`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+from torch import nn
+
+from models import conformal
+from models.backbone import Backbone
+from models.bootstrap import Estimate
+from models.features import extract
+from models.patches import MIN_PATCHES, spread_patches
+from models.plausibility import Claimed, Floats, Outputs, Plausibility, fit_plausibility
+from models.pretext import RANKED, TAGS, PretextHeads, Vocabulary
+from models.swaps import JOINT, NAMES, cross_fitted, halves
+from models.weights import Header, LoadedBackbone, WeightsError, load_exactly
+
+_FORMAT = 1
+# Calibration values of one tag that are kept.
+_KEPT = 2048
+_DOUBTED = 0.05
+_CHANCE = 0.5
+
+_SAID = {
+    "make": "maker {}",
+    "model": "model {}",
+    "flash": "flash: {}",
+    "metering_mode": "metering mode: {}",
+    "exposure_mode": "exposure mode: {}",
+    "white_balance": "white balance: {}",
+    "scene_capture_type": "scene type: {}",
+    "f_number": "aperture f/{}",
+    "exposure_time_s": "exposure time {} s",
+    "iso": "ISO {}",
+    "focal_length_mm": "focal length {} mm",
+    "focal_length_35mm_mm": "focal length {} mm on 35 mm film",
+    "exposure_bias_ev": "exposure compensation {} EV",
+    "brightness_ev": "brightness {} EV",
+}
+
+
+class TooSmallError(ValueError):
+    """An image has no room for the patches that a judgement takes."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the metadata against the pixels.
+
+    `tag` is a column of typed EXIF, or `all` for all claims together (then `claimed` is their number). `p_value`
+    (conformal): the share of calibration photographs whose own metadata fits their pixels as badly. `auroc` is how well
+    this tag tells true metadata from another photograph's on sources never seen; .5 is chance. The `sentence` takes a
+    p-value for evidence only where the whole interval of `auroc` lies above chance.
+    """
+
+    tag: str
+    claimed: str | float | int
+    p_value: float
+    auroc: Estimate
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """A backbone with its heads, and what photographs of held-out sources with their own metadata taught.
+
+    `calibration` has sorted nonconformities of those photographs by tag and for `all`, `measured` how well swapped
+    metadata is told, `sources` the number of sources.
+    """
+
+    backbone: Backbone
+    heads: PretextHeads
+    header: Header
+    plausibility: Plausibility
+    calibration: Mapping[str, Floats]
+    measured: Mapping[str, Estimate]
+    sources: int
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Classes of the categorical tags."""
+        assert self.header.vocabulary is not None
+        return self.header.vocabulary
+
+    def judge(self, image: npt.NDArray[np.uint8], exif: Mapping[str, Any]) -> list[Claim]:
+        """Judge what typed EXIF (columns of table `exif`) claims of an image (H, W, 3), as shipped.
+
+        Each claim of which the pixels tell something, in the order of the tags, then `all`; empty where there is none.
+        TooSmallError for an image with room for fewer than 4 patches of 64 x 64 px.
+        """
+        outputs = split_outputs(head_outputs(self.backbone, self.heads, [claim_patches(image)]), self.vocabulary)
+        found = self.plausibility.nonconformity(outputs, Claimed.of([exif], self.vocabulary))
+        scores = zip(TAGS, found[0].tolist(), strict=True)
+        judged = [self._claim(tag, exif[tag], score) for tag, score in scores if not np.isnan(score)]
+        if judged:
+            judged.append(self._claim(JOINT, len(judged), float(self.plausibility.joint(found)[0])))
+        return judged
+
+    def _claim(self, tag: str, claimed: str | float | int, score: float) -> Claim:
+        p_value = float(conformal.p_value(score, self.calibration[tag]))
+        measured = self.measured.get(tag, Estimate(None, None, None))
+        return Claim(tag, claimed, p_value, measured, _sentence(tag, claimed, p_value, measured))
+
+    def to_bytes(self) -> bytes:
+        """As a safetensors file, the same bytes for the same claims."""
+        network = nn.ModuleDict({"backbone": self.backbone, "heads": self.heads})
+        weights = {f"network.{name}": tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+        arrays = weights | {f"calibration.{name}": scores for name, scores in self.calibration.items()}
+        content = {
+            "format": _FORMAT,
+            "header": self.header.to_metadata(),
+            "plausibility": self.plausibility.to_json(),
+            "measured": {name: asdict(estimate) for name, estimate in self.measured.items()},
+            "sources": self.sources,
+        }
+        # safetensors takes arrays as they lie in memory, whatever their strides.
+        whole = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+        return bytes(save(whole, {"sdaie": json.dumps(content, sort_keys=True)}))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Claims:
+        """Read what `to_bytes` wrote; ValueError where it is no such file."""
+        try:
+            size = int.from_bytes(content[:8], "little")
+            facts = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["sdaie"])
+            arrays = load(content)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"no file of claims: {error}") from None
+        if facts.get("format") != _FORMAT or "plausibility" not in facts:
+            raise ValueError(f"format {facts.get('format')} of a file of claims, not {_FORMAT}")
+        header = Header.from_metadata(facts["header"], "claims")
+        if header.vocabulary is None:
+            raise WeightsError("claims: their heads have no names")
+        with torch.random.fork_rng(devices=[]):
+            backbone = Backbone(header.config)
+            heads = PretextHeads(header.config.dimension, header.vocabulary)
+        network = nn.ModuleDict({"backbone": backbone, "heads": heads}).eval()
+        state = {name: torch.from_numpy(array.copy()) for name, array in _within(arrays, "network.").items()}
+        load_exactly(network, state, "claims")
+        return cls(
+            backbone,
+            heads,
+            header,
+            Plausibility.from_json(facts["plausibility"]),
+            _within(arrays, "calibration."),
+            {name: Estimate(**estimate) for name, estimate in facts["measured"].items()},
+            facts["sources"],
+        )
+
+
+def _within(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def claim_patches(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The patches (n, 64, 64, 3) of an image (H, W, 3) that the heads are asked of. TooSmallError for fewer than 4."""
+    patches = spread_patches(image)
+    if len(patches) < MIN_PATCHES:
+        raise TooSmallError(f"room for {len(patches)} patches of 64 x 64 px, {MIN_PATCHES} are needed")
+    return patches
+
+
+def head_outputs(
+    backbone: Backbone, heads: PretextHeads, images: Sequence[npt.NDArray[np.uint8]]
+) -> npt.NDArray[np.float32]:
+    """What the heads say of images, each given as its patches: (n, K), head after head in the order of `TAGS`."""
+    features = extract(backbone, images).token0
+    with torch.inference_mode():
+        found = heads(torch.from_numpy(features))
+        return np.asarray(torch.cat([found[tag].reshape(len(images), -1) for tag in TAGS], dim=1).numpy())
+
+
+def split_outputs(together: npt.NDArray[Any], vocabulary: Vocabulary) -> dict[str, Floats]:
+    """By tag, what `head_outputs` (n, K) has: logits (n, classes) or scores (n,)."""
+    widths = [1 if tag in RANKED else max(1, len(vocabulary.classes[tag])) for tag in TAGS]
+    if together.ndim != 2 or together.shape[1] != sum(widths):
+        raise ValueError(f"outputs {together.shape} of heads that have {sum(widths)}")
+    parts = np.split(together.astype(np.float64), np.cumsum(widths)[:-1], axis=1)
+    return {tag: part[:, 0] if tag in RANKED else part for tag, part in zip(TAGS, parts, strict=True)}
+
+
+def calibrate(
+    loaded: LoadedBackbone,
+    outputs: Outputs,
+    claimed: Claimed,
+    groups: npt.NDArray[Any],
+    measured: Mapping[str, Estimate],
+) -> Claims:
+    """Claims calibrated on n photographs of sources (`groups`) that the heads have not seen, with their own metadata.
+
+    The p-values rank among nonconformities cross-fitted by source; what judges is learned on all of them. ValueError
+    for under two sources, and for a backbone whose heads have no names.
+    """
+    if not isinstance(loaded.heads, PretextHeads):
+        raise ValueError("heads without names cannot be asked what metadata claims")
+    own = cross_fitted(halves(outputs, claimed, groups), outputs, claimed)
+    plausibility = fit_plausibility(outputs, claimed, groups)
+    calibration = {}
+    for name, scores in zip(NAMES, own.T, strict=True):
+        known = np.sort(scores[~np.isnan(scores)])
+        if known.size:
+            calibration[name] = known[:: 1 + len(known) // _KEPT]
+    # A tag that no half could be calibrated on is left out.
+    tags = {tag: fitted for tag, fitted in plausibility.tags.items() if tag in calibration}
+    plausibility = replace(plausibility, tags=tags)
+    sources = len(np.unique(groups))
+    header = replace(loaded.header, metrics={})
+    return Claims(loaded.backbone, loaded.heads, header, plausibility, calibration, measured, sources)
+
+
+def _sentence(tag: str, claimed: str | float | int, p_value: float, measured: Estimate) -> str:
+    what = f"all {claimed} claims together" if tag == JOINT else _SAID[tag].format(_value(tag, claimed))
+    share = f"{100 * p_value:.2g}% of photographs with their own metadata fit as badly"
+    if measured.low is None or measured.low <= _CHANCE:
+        return f"{what}: no evidence, since on sources never seen this is not told from swapped metadata ({share})"
+    return f"{what}: {'the pixels speak against it' if p_value <= _DOUBTED else 'plausible'}, {share}"
+
+
+def _value(tag: str, claimed: str | float) -> str:
+    if isinstance(claimed, str):
+        return claimed.replace("_", " ")
+    if tag == "exposure_time_s" and 0 < claimed < 0.3:
+        return f"1/{1 / claimed:.0f}"
+    return f"{claimed:.4g}"

@@ -1,0 +1,61 @@
+"""What is shipped in the box: `python -m pipelines.release CORPUS HOME` trains it and puts it into the package.
+
+Which corpora it is made of belongs here; how they become a detector, to the chain. See docs/release.md.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipelines.cli_options import say
+from pipelines.run import run
+from warehouse.home import Home, UserError, atomic_path
+from warehouse.registry import Corpus, add_corpus, read_registry
+
+# Tables of photographs below the folder, what is held out together, and what each is used for.
+CORPORA = {
+    "photos": ("photos.csv", Corpus(source="photos.csv", group="repo", use=["train", "reference"])),
+    "more": ("photos_more.csv", Corpus(source="photos_more.csv", group="repo", use=["train", "reference"])),
+    "web": ("web.csv", Corpus(source="web.csv", group="file", use=["reference"])),
+}
+
+
+def release(corpus: Path, home: Home, box: Path) -> list[Path]:
+    """Train on the corpora in a folder, in a home without any other, and write the files of the box; their paths.
+
+    UserError where the home has other corpora or the folder lacks a table.
+    """
+    registered = read_registry(home).corpora
+    if others := sorted(registered.keys() - CORPORA.keys()):
+        raise UserError(f"{home.path} has other corpora ({', '.join(others)}): a release starts from an empty home")
+    for name, (table, entry) in CORPORA.items():
+        if name not in registered:
+            add_corpus(home, name, entry.model_copy(update={"source": str(corpus / table)}))
+    run(home, say)
+    from assets.square_detectors import champion_file
+
+    made = {"detector.safetensors": champion_file(home)}
+    for name, file in made.items():
+        with atomic_path(box / name) as temporary:
+            temporary.write_bytes(file.read_bytes())
+    return [box / name for name in made]
+
+
+@click.command()
+@click.argument("corpus", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("home", type=click.Path(path_type=Path))
+def main(corpus: Path, home: Path) -> None:
+    """Train what is shipped on the corpora in the folder CORPUS, in HOME, and put it into the package."""
+    from models.box import BOX
+
+    try:
+        for path in release(corpus.resolve(), Home(home.resolve()), BOX.parent):
+            say(f"{path}: {path.stat().st_size:,} bytes")
+    except UserError as error:
+        say(f"release: {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
