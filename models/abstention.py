@@ -84,7 +84,7 @@ class Abstention:
         ValueError for under 2 photographs, or one without squares.
         """
         if not all(map(len, photographs)):
-            raise ValueError("a photograph without squares says nothing of those that are judged")
+            raise ValueError("abstention needs at least 2 photographs, all with squares")
         return cls.of([seen.covariates for seen in photographs], [blockiness(seen.pixels) for seen in photographs])
 
     @classmethod
