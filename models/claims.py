@@ -6,7 +6,6 @@ learned of a claim is in `plausibility`, how well swapped metadata is told in `s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 from torch import nn
 
 from models import conformal
+from models.arrays import within
 from models.backbone import Backbone
 from models.bootstrap import Estimate
+from models.described_arrays import pack, unpack
 from models.features import extract
 from models.patches import MIN_PATCHES, spread_patches
 from models.plausibility import Claimed, Floats, Outputs, Plausibility, fit_plausibility
@@ -126,18 +125,14 @@ class Claims:
             "measured": {name: asdict(estimate) for name, estimate in self.measured.items()},
             "sources": self.sources,
         }
-        # safetensors takes arrays as they lie in memory, whatever their strides.
-        whole = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-        return bytes(save(whole, {"sdaie": json.dumps(content, sort_keys=True)}))
+        return pack(arrays, content)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Claims:
         """Read what `to_bytes` wrote; ValueError where it is no such file."""
         try:
-            size = int.from_bytes(content[:8], "little")
-            facts = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["sdaie"])
-            arrays = load(content)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            facts, arrays = unpack(content)
+        except ValueError as error:
             raise ValueError(f"no file of claims: {error}") from None
         if facts.get("format") != _FORMAT or "plausibility" not in facts:
             raise ValueError(f"format {facts.get('format')} of a file of claims, not {_FORMAT}")
@@ -148,21 +143,17 @@ class Claims:
             backbone = Backbone(header.config)
             heads = PretextHeads(header.config.dimension, header.vocabulary)
         network = nn.ModuleDict({"backbone": backbone, "heads": heads}).eval()
-        state = {name: torch.from_numpy(array.copy()) for name, array in _within(arrays, "network.").items()}
+        state = {name: torch.from_numpy(array.copy()) for name, array in within(arrays, "network.").items()}
         load_exactly(network, state, "claims")
         return cls(
             backbone,
             heads,
             header,
             Plausibility.from_json(facts["plausibility"]),
-            _within(arrays, "calibration."),
+            within(arrays, "calibration."),
             {name: Estimate(**estimate) for name, estimate in facts["measured"].items()},
             facts["sources"],
         )
-
-
-def _within(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def claim_patches(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -7,20 +7,18 @@ part looks at belongs to `parts`, where squares are taken to `squares`, what can
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 from scipy.special import ndtri
 
 from models import conformal
 from models.abstention import Abstention
 from models.arrays import within
+from models.described_arrays import pack, unpack
 from models.parts import Part, part_of
 from models.squares import COUNT, Squares, squares
 
@@ -170,18 +168,14 @@ class CombinedDetector:
             "fpr": self.fpr,
             "facts": dict(self.facts),
         }
-        # safetensors takes arrays as they lie in memory, whatever their strides.
-        whole = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-        return bytes(save(whole, {"sdaie": json.dumps(content, sort_keys=True)}))
+        return pack(arrays, content)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> CombinedDetector:
         """Read what `to_bytes` wrote; ValueError where it is no such file."""
         try:
-            size = int.from_bytes(content[:8], "little")
-            facts = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["sdaie"])
-            arrays = load(content)
-        except (SafetensorError, ValueError, KeyError) as error:
+            facts, arrays = unpack(content)
+        except ValueError as error:
             raise ValueError(f"no file of a detector: {error}") from None
         if facts.get("format") != _FORMAT:
             raise ValueError(f"format {facts.get('format')} of a detector's file, not {_FORMAT}")

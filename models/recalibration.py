@@ -14,19 +14,17 @@ therefore make a better calibration than many of few, and the self-check holds o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from models import conformal
 from models.arrays import within
 from models.combined import COMBINED, Calibration, CombinedDetector, Spread, calibration_of
+from models.described_arrays import pack, unpack
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,16 +82,13 @@ class Recalibration:
             "fpr": self.fpr,
             "facts": dict(self.facts),
         }
-        whole = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-        return bytes(save(whole, {"sdaie": json.dumps(content, sort_keys=True)}))
+        return pack(arrays, content)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Recalibration:
         """Read what `to_bytes` wrote; ValueError where it is no such file."""
         try:
-            size = int.from_bytes(content[:8], "little")
-            facts = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["sdaie"])
-            arrays = load(content)
+            facts, arrays = unpack(content)
             if facts["format"] != _FORMAT:
                 raise ValueError(f"format {facts['format']}, not {_FORMAT}")
             images = within(arrays, "images.")
@@ -104,7 +99,7 @@ class Recalibration:
                 facts["fpr"],
                 facts["facts"],
             )
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"no file of a calibration: {error}") from None
 
 
