@@ -7,13 +7,13 @@ to `answer_page.py`.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from warehouse.home import UserError, as_user_error
+from warehouse.home import UserError
+from warehouse.line_file import LineFile, opened
 from warehouse.places import printable
 
 PHOTOGRAPH, GENERATED, CANNOT_TELL = "photograph", "generated", "cannot_tell"
@@ -74,14 +74,13 @@ def of_line(line: str) -> Answer:
     return Answer(**found)
 
 
-@dataclass
 class Answers:
-    """A file of answers that grows by whole lines."""
+    """A file of answers that grows by whole lines; `open_answers` opens one."""
 
-    path: Path
-    descriptor: int
-    _lines: set[tuple[str, str | None, str]]
-    _by_content: dict[tuple[str, str], Answer]
+    def __init__(self, file: LineFile, kept: Sequence[Answer]) -> None:
+        self._file = file
+        self._lines = {(answer.file, answer.sha256, answer.detector) for answer in kept}
+        self._by_content = {(answer.sha256, answer.detector): answer for answer in kept if answer.sha256 is not None}
 
     def known(self, file: str, sha256: str, detector: str) -> Answer | None:
         """The answer of this detector to this content, under this name; None where there is none."""
@@ -93,12 +92,7 @@ class Answers:
         key = (answer.file, answer.sha256, answer.detector)
         if key in self._lines:
             return
-        line = memoryview(as_line(answer).encode())
-        try:
-            while line:
-                line = line[os.write(self.descriptor, line) :]
-        except OSError as error:
-            raise as_user_error(error, self.path) from None
+        self._file.append(as_line(answer).encode())
         self._lines.add(key)
         if answer.sha256 is not None:
             self._by_content[answer.sha256, answer.detector] = answer
@@ -110,33 +104,13 @@ def open_answers(path: Path) -> Iterator[Answers]:
 
     Raises UserError where the file cannot be written or holds something else.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise as_user_error(error, path) from None
-    try:
-        kept, length = _whole_lines(path)
-        os.ftruncate(descriptor, length)
-        yield Answers(
-            path,
-            descriptor,
-            {(answer.file, answer.sha256, answer.detector) for answer in kept},
-            {(answer.sha256, answer.detector): answer for answer in kept if answer.sha256 is not None},
-        )
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _whole_lines(path: Path) -> tuple[list[Answer], int]:
-    """The answers of a file's whole lines, and the length of these in bytes."""
-    content = path.read_bytes()
-    length = content.rfind(b"\n") + 1
-    rest = content[length:]
-    try:
-        if rest and not b'{"file": '.startswith(rest[:9]):
-            raise ValueError("no beginning of an answer")
-        return [of_line(line) for line in content[:length].decode().split("\n")[:-1]], length
-    except ValueError:
-        raise UserError(f"{path} holds something other than answers of this program: name another file") from None
+    with opened(path) as file:
+        try:
+            if file.rest and not b'{"file": '.startswith(file.rest[:9]):
+                raise ValueError("no beginning of an answer")
+            kept = [of_line(line) for line in file.whole.decode().split("\n")[:-1]]
+        except ValueError:
+            said = f"{path} holds something other than answers of this program: name another file"
+            raise UserError(said) from None
+        file.cut_off_rest()
+        yield Answers(file, kept)

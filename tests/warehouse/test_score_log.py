@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with logging(tmp_path / "scores.jsonl") as log:
         with Path("/dev/full").open("ab", buffering=0) as full, monkeypatch.context() as patch:
-            patch.setattr(log, "_file", full)
+            patch.setattr(log._file, "_descriptor", full.fileno())
             with pytest.raises(UserError, match="free some space"):
                 log.add("a", {"part": [1.0]})
         assert log.get("a") is None
