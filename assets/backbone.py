@@ -14,7 +14,7 @@ import polars as pl
 
 from assets.corpus import photos, splits
 from assets.crops import crops
-from assets.exif import exif, simulated_ids
+from assets.exif import exif, only_simulated
 from assets.stage import Context, Product, stage
 from models.train_config import train_config
 from warehouse.curve_picture import curve_markdown
@@ -142,7 +142,7 @@ def backbone(context: Context) -> Product:
         "steps": metrics["best_step"],
         "photographs": len(trained_on),
         "groups": trained_on["group"].n_unique(),
-        "simulated_only": trained_on.join(simulated_ids(context).to_frame(), on="photo_id", how="anti").is_empty(),
+        "simulated_only": only_simulated(context, trained_on),
     }
     validation = frame("pretext_metrics", [_tag_row(identity, tag, m) for tag, m in metrics["validation"].items()])
     return Product(

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
-from assets.pixel_scores import REFERENCE, UNSEEN_FOLDS
+from assets.corpus import UNSEEN_FOLDS
+from assets.pixel_scores import REFERENCE
 from warehouse.benchmark_sets import list_images
 from warehouse.home import Home
 from warehouse.registry import read_registry, resolve

@@ -14,6 +14,8 @@ from warehouse.places import Place
 from warehouse.revisions import PHOTO
 from warehouse.shards import frame, quarantine_partition
 
+UNSEEN_FOLDS = (3, 4)
+"""Folds that nothing is fitted on: the first validates, the second calibrates."""
 FOLDS = 5
 
 

@@ -8,12 +8,12 @@ from functools import partial
 import polars as pl
 
 from assets.corpus import photo_places, photos
-from assets.decoding import decoding
+from assets.decoding import decoded_pictures
 from assets.stage import Context, Product, stage
-from warehouse.places import Place, RefusedError, Source
+from warehouse.places import Place, Source
 from warehouse.reuse import EarlierShards, earlier_shards, stamped, with_known
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources, read_place
+from warehouse.sources import corpus_sources
 from warehouse.store import WHOLE
 
 
@@ -63,20 +63,14 @@ def cut_photographs(
 
     rows: Rows = []
     refused: list[Quarantined] = []
-    with decoding() as decode:
-        for place in places:
-            photo_id, corpus, uri = place[:3]
-            try:
-                image = decode(read_place(sources, place))
-            except RefusedError as error:
-                refused.append(Quarantined(corpus, uri, error.reason, error.detail, photo_id))
-                continue
-            found = cut_crops(image, count, seed ^ int(photo_id[:15], 16))
-            if not found:
-                size = f"{image.shape[1]} x {image.shape[0]} px; crops need {SIDE} on each side"
-                refused.append(Quarantined(corpus, uri, "too_small", size, photo_id))
-            rows += [
-                {"photo_id": photo_id, "crop": number, "x": crop.x, "y": crop.y, "png": crop.png}
-                for number, crop in enumerate(found)
-            ]
+    for place, image in decoded_pictures(sources, places, refused):
+        photo_id, corpus, uri = place[:3]
+        found = cut_crops(image, count, seed ^ int(photo_id[:15], 16))
+        if not found:
+            size = f"{image.shape[1]} x {image.shape[0]} px; crops need {SIDE} on each side"
+            refused.append(Quarantined(corpus, uri, "too_small", size, photo_id))
+        rows += [
+            {"photo_id": photo_id, "crop": number, "x": crop.x, "y": crop.y, "png": crop.png}
+            for number, crop in enumerate(found)
+        ]
     return rows, refused

@@ -16,7 +16,7 @@ import polars as pl
 
 from assets.backbone import backbone
 from assets.corpus import photo_places, photos, reference_photographs, splits
-from assets.exif import exif, simulated_ids
+from assets.exif import exif, only_simulated
 from assets.features import Condition, describe_pictures, trained_backbone
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
@@ -136,8 +136,7 @@ def _detector_files(context: Context) -> Iterator[Path]:
 def detectors(context: Context) -> Product:
     """The published protocol, fitted on folds 0-2 of the reference, and complexity, calibrated on fold 4."""
     features = context.store.read("reference_features").sort("photo_id", "track")
-    simulated = simulated_ids(context).implode()
-    simulated_only = features.filter(~pl.col("photo_id").is_in(simulated)).is_empty()
+    simulated_only = only_simulated(context, features)
     backbone, _ = trained_backbone(context)
     tracks = {str(track): part for (track,), part in features.group_by(["track"], maintain_order=True)}
     rows: Rows = []

@@ -43,6 +43,11 @@ def exif(context: Context) -> Product:
     return Product({"exif": table, "exif_issues": unique}, numbers)
 
 
+def only_simulated(context: Context, rows: pl.DataFrame) -> bool:
+    """Whether the simulator rendered all photographs that rows are of, by their `photo_id`."""
+    return rows.join(simulated_ids(context).to_frame(), on="photo_id", how="anti").is_empty()
+
+
 def simulated_ids(context: Context) -> pl.Series:
     """Photographs that the simulator rendered."""
     return context.store.read("exif", columns=["photo_id", "simulated"]).filter("simulated")["photo_id"]

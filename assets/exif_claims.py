@@ -14,35 +14,28 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.backbone import TRAINED, WEIGHTS, backbone, imported_identity, pretext_targets
-from assets.corpus import photo_places, photos
-from assets.decoding import decoding
+from assets.backbone import backbone, imported_identity, pretext_targets
+from assets.corpus import UNSEEN_FOLDS, photo_places, photos
+from assets.decoding import decoded_pictures
+from assets.features import trained_backbone
 from assets.stage import Context, Product, stage
 from warehouse.home import atomic_path
-from warehouse.places import Place, RefusedError, Source
+from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
-from warehouse.sources import corpus_sources, read_place
+from warehouse.sources import corpus_sources
 
 if TYPE_CHECKING:
     from models.plausibility import Claimed, Outputs
     from models.swaps import Exchange
     from models.weights import LoadedBackbone
 
-HELD_OUT_FOLDS = (3, 4)
-
 ANOTHER_SOURCE, SAME_CORPUS, ANOTHER_MODEL = "another_source", "same_corpus", "another_model"
-
-
-def trained_weights(context: Context) -> Path:
-    """Weights of the backbone in use."""
-    identity: str = context.store.read("backbones", [TRAINED], ["backbone"])["backbone"][0]
-    return context.home.backbones / identity / WEIGHTS
 
 
 def _asked(context: Context) -> pl.DataFrame:
     """Rows of `pretext_targets` of held-out photographs; none where the heads have no names, and cannot be asked."""
     targets = context.store.read("pretext_targets")
-    return targets.clear() if imported_identity(context) else targets.filter(pl.col("fold").is_in(HELD_OUT_FOLDS))
+    return targets.clear() if imported_identity(context) else targets.filter(pl.col("fold").is_in(UNSEEN_FOLDS))
 
 
 @stage(
@@ -57,7 +50,7 @@ def pretext_outputs(context: Context) -> Product:
     Those of an imported backbone have no names and are not asked.
     """
     rows = context.store.read("photos").join(_asked(context).select("photo_id"), on="photo_id", how="semi")
-    weights = trained_weights(context)
+    _, weights = trained_backbone(context)
     items = photo_places(rows)
     made, refused = run_shards(
         context.store,
@@ -83,15 +76,12 @@ def ask_heads(weights: Path, sources: dict[str, Source], places: tuple[Place, ..
     assert isinstance(loaded.heads, PretextHeads)
     known: list[tuple[str, npt.NDArray[np.uint8]]] = []
     refused: list[Quarantined] = []
-    with decoding() as decode:
-        for place in places:
-            try:
-                known.append((place.sha256, claim_patches(decode(read_place(sources, place)))))
-            except RefusedError as error:
-                refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
-            except TooSmallError as error:
-                reason = "fewer_than_4_patches"
-                refused.append(Quarantined(place.source, place.uri, reason, str(error), place.sha256))
+    for place, image in decoded_pictures(sources, places, refused):
+        try:
+            known.append((place.sha256, claim_patches(image)))
+        except TooSmallError as error:
+            reason = "fewer_than_4_patches"
+            refused.append(Quarantined(place.source, place.uri, reason, str(error), place.sha256))
     if not known:
         return [], refused
     outputs = head_outputs(loaded.backbone, loaded.heads, [patches for _, patches in known])
@@ -176,7 +166,7 @@ def held_out_claims(context: Context) -> tuple[pl.DataFrame, "Outputs", "Claimed
         .join(context.store.read("photos", columns=["photo_id", "corpus"]), on="photo_id")
         .sort("photo_id")
     )
-    loaded = load_backbone(trained_weights(context))
+    loaded = load_backbone(trained_backbone(context)[1])
     assert loaded.header.vocabulary is not None
     outputs = split_outputs(np.stack(rows["outputs"].to_list()), loaded.header.vocabulary)
     return rows.drop("outputs"), outputs, Claimed.of(rows.to_dicts(), loaded.header.vocabulary), loaded

@@ -6,15 +6,15 @@ conditions, to the stages.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assets.backbone import TRAINED, UNTRAINED, WEIGHTS
-from assets.decoding import decoding
+from assets.decoding import decoded_pictures
 from assets.stage import Context
-from warehouse.places import Place, RefusedError, Source
+from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows
-from warehouse.sources import read_place
 
 if TYPE_CHECKING:
     from models.backbone import Backbone
@@ -33,13 +33,17 @@ class Condition(NamedTuple):
 
 def backbone_files(context: Context) -> dict[str, Path]:
     """Identity and weights file of the trained and of the untrained backbone, in this order."""
-    identities = [context.store.read("backbones", [role], ["backbone"])["backbone"][0] for role in (TRAINED, UNTRAINED)]
-    return {identity: context.home.backbones / identity / WEIGHTS for identity in identities}
+    return dict(_backbone(context, role) for role in (TRAINED, UNTRAINED))
 
 
 def trained_backbone(context: Context) -> tuple[str, Path]:
     """Identity and weights file of the trained backbone."""
-    return next(iter(backbone_files(context).items()))
+    return _backbone(context, TRAINED)
+
+
+def _backbone(context: Context, role: str) -> tuple[str, Path]:
+    identity: str = context.store.read("backbones", [role], ["backbone"])["backbone"][0]
+    return identity, context.home.backbones / identity / WEIGHTS
 
 
 def describe_pictures(
@@ -60,15 +64,9 @@ def describe_pictures(
     asked = [picture for picture in pictures if wanted[picture.sha256]]
     rows: Rows = []
     refused: list[Quarantined] = []
-    with decoding() as decode:
-        for start in range(0, len(asked), PICTURES_AT_ONCE):
-            decoded = []
-            for place in asked[start : start + PICTURES_AT_ONCE]:
-                try:
-                    decoded.append(Given(place.sha256, decode(read_place(sources, place))))
-                except RefusedError as error:
-                    refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
-            rows += [{"backbone": backbone} | row for row in _described(network, decoded, wanted)]
+    decoded = (Given(place.sha256, pixels) for place, pixels in decoded_pictures(sources, asked, refused))
+    while together := list(islice(decoded, PICTURES_AT_ONCE)):
+        rows += [{"backbone": backbone} | row for row in _described(network, together, wanted)]
     return rows, refused
 
 

@@ -17,7 +17,7 @@ from assets.benchmark_images import benchmark_images, set_and_generator, set_fol
 from assets.binary import BINARY, binary_networks, generator_name
 from assets.binary_images import binary_images
 from assets.conditions import Conditions, reference_conditions, set_conditions
-from assets.corpus import photo_places, photos, reference_photographs, splits
+from assets.corpus import UNSEEN_FOLDS, photo_places, photos, reference_photographs, splits
 from assets.decoding import decoding
 from assets.pixel_detectors import PixelDetector, class_detectors, detectors_on_squares, pixel_detectors, said
 from assets.square_detectors import square_detectors
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 TABLE = "pixel_scores"
 REFERENCE = "reference"
 NO_SCORE, TRAINED_ON = "no_score", "trained_on"
-UNSEEN_FOLDS = (3, 4)
 
 Item = tuple[Place, tuple[str, ...]]
 """Content (SHA-256), folder, corpus or set, uri below the folder, detectors that were trained on the image."""

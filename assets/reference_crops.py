@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from functools import partial
 
 from assets.corpus import photo_places, photos, reference_photographs, splits
-from assets.decoding import decoding
+from assets.decoding import decoded_pictures
 from assets.stage import Context, Product, stage
-from warehouse.places import Place, RefusedError, Source
+from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources, read_place
+from warehouse.sources import corpus_sources
 
 Item = tuple[Place, tuple[str, int]]
 
@@ -60,20 +60,16 @@ def cut_photographs(
 
     rows: Rows = []
     refused: list[Quarantined] = []
-    with decoding() as decode:
-        for place, (group, fold) in items:
-            photo_id, corpus, uri = place[:3]
-            try:
-                image = decode(read_place(sources, place))
-            except RefusedError as error:
-                refused.append(Quarantined(corpus, uri, error.reason, error.detail, photo_id))
-                continue
-            found = cut_crops(image, 1, seed ^ int(photo_id[:15], 16), LEAST_SIDE, CROP_SIDE)
-            if not found:
-                size = f"{image.shape[1]} x {image.shape[0]} px; views need {LEAST_SIDE} on each side"
-                refused.append(Quarantined(corpus, uri, "too_small", size, photo_id))
-            rows += [
-                {"photo_id": photo_id, "group": group, "fold": fold, "x": crop.x, "y": crop.y, "png": crop.png}
-                for crop in found
-            ]
+    group_of = {place.sha256: group for place, group in items}
+    for place, image in decoded_pictures(sources, [place for place, _ in items], refused):
+        photo_id, corpus, uri = place[:3]
+        group, fold = group_of[photo_id]
+        found = cut_crops(image, 1, seed ^ int(photo_id[:15], 16), LEAST_SIDE, CROP_SIDE)
+        if not found:
+            size = f"{image.shape[1]} x {image.shape[0]} px; views need {LEAST_SIDE} on each side"
+            refused.append(Quarantined(corpus, uri, "too_small", size, photo_id))
+        rows += [
+            {"photo_id": photo_id, "group": group, "fold": fold, "x": crop.x, "y": crop.y, "png": crop.png}
+            for crop in found
+        ]
     return rows, refused

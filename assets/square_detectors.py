@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 
 from assets.backbone import backbone, untrained_backbone
-from assets.exif import exif, simulated_ids
+from assets.corpus import UNSEEN_FOLDS
+from assets.exif import exif, only_simulated
 from assets.features import backbone_files
 from assets.reconstruction import network_files, reconstruction
 from assets.square_features import HANDMADE, TABLE, TRAINED, UNTRAINED, square_features, square_kinds
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from models.combined import CombinedDetector
     from models.parts import Part
+
+    Floats = npt.NDArray[np.float64]
 
 SQUARES = "squares"
 DETECTOR_FILE = "detector.safetensors"
@@ -56,8 +59,7 @@ COMBINED_PARTS = ("one_class_handmade", "one_class_untrained", "one_class")
 # Squares that a density is fitted on; more of them cost minutes and change little.
 _FITTED_SQUARES = 12_000
 _SEED = 42
-UNSEEN, CALIBRATION = 3, 4
-"""Folds from the first on are not fitted on; the second one calibrates."""
+CALIBRATION = UNSEEN_FOLDS[-1]
 _KEYS = ["photo_id", "view", "square"]
 
 
@@ -66,7 +68,7 @@ class Scored:
     """A part, what it says of the squares that it has not seen, (n,), and what it is made from."""
 
     part: "Part"
-    scores: "npt.NDArray[np.float64]"
+    scores: "Floats"
     backbone: str | None
     description: str
     photographs: int
@@ -89,10 +91,9 @@ def _detector_files(context: Context) -> Iterator[Path]:
 def square_detectors(context: Context) -> Product:
     """Fit the parts of the detector in the box on folds 0-2 of the reference, calibrate them and it on fold 4."""
     squares = context.store.read(TABLE, columns=[*_KEYS, "corpus", "group", "fold"])
-    unseen = squares.filter(pl.col("fold") >= UNSEEN).with_row_index("row")
     photographs = squares.unique("photo_id").group_by("corpus").len().sort("corpus")
     facts = {
-        "simulated_only": _simulated_only(context, squares),
+        "simulated_only": only_simulated(context, squares),
         "photographs": dict(photographs.iter_rows()),
         "sources": squares["group"].n_unique(),
         "code": version("sdaie"),
@@ -101,15 +102,16 @@ def square_detectors(context: Context) -> Product:
     rows: Rows = []
     judged: Rows = []
     try:
-        _refuse_too_few(context, unseen)
-        scored = _densities(context, squares.filter(pl.col("fold") < UNSEEN), unseen)
+        _refuse_too_few(context, squares)
+        unseen = _unseen(context, squares)
+        scored = _densities(context, squares.filter(~pl.col("fold").is_in(UNSEEN_FOLDS)), unseen)
         scored.append(_reconstruction(context, unseen))
         for together in _files(scored):
             detector = _calibrated(context, together, unseen, facts)
             identity = _save(context, detector)
             context.say(f"{identity}: {', '.join(each.part.name for each in together)}")
             rows += _detector_rows(detector, identity, together)
-            judged += _photo_scores(detector, together, unseen)
+            judged += _photo_scores(detector, together, unseen.rows)
     except ValueError as error:
         said = f"the detectors on squares cannot be made: {error}; register more reference photographs"
         raise UserError(said) from None
@@ -117,26 +119,43 @@ def square_detectors(context: Context) -> Product:
     return Product({"detectors": frame("detectors", rows), "photo_scores": frame("photo_scores", judged)}, numbers)
 
 
-def _simulated_only(context: Context, squares: pl.DataFrame) -> bool:
-    return squares.filter(~pl.col("photo_id").is_in(simulated_ids(context).implode())).is_empty()
-
-
-def _refuse_too_few(context: Context, unseen: pl.DataFrame) -> None:
+def _refuse_too_few(context: Context, squares: pl.DataFrame) -> None:
     """Raises ValueError where too few photographs calibrate: before the fit, which takes minutes, and not after it."""
     from models import conformal
 
     rate = context.registry.detection.false_positive_rate
     # Several pictures of one photograph are no further photographs.
-    photographs, needed = _of_fold_4(unseen)["photo_id"].n_unique(), conformal.needed_scores(rate)
+    photographs, needed = _calibrating(squares)["photo_id"].n_unique(), conformal.needed_scores(rate)
     if photographs < needed:
         raise conformal.TooFewCalibrationScoresError(rate, needed, photographs)
 
 
-def _of_fold_4(unseen: pl.DataFrame) -> pl.DataFrame:
-    return unseen.filter(pl.col("fold") == CALIBRATION)
+def _calibrating(squares: pl.DataFrame) -> pl.DataFrame:
+    return squares.filter(pl.col("fold") == CALIBRATION)
 
 
-def _densities(context: Context, seen: pl.DataFrame, unseen: pl.DataFrame) -> list[Scored]:
+@dataclass(frozen=True)
+class Unseen:
+    """Squares that no part is fitted on: rows with numbers, covariates (n, 33), logits (n, k) and blockiness (n,)."""
+
+    rows: pl.DataFrame
+    covariates: "Floats"
+    logits: "Floats"
+    blockiness: "Floats"
+
+
+def _unseen(context: Context, squares: pl.DataFrame) -> Unseen:
+    """The squares of folds 3 and 4. UserError where the networks were not asked of one of them."""
+    rows = squares.filter(pl.col("fold").is_in(UNSEEN_FOLDS)).with_row_index("row")
+    keyed = context.store.read(LOGITS, columns=[*_KEYS, "logits", "blockiness"])
+    asked = rows.select(_KEYS).join(keyed, on=_KEYS, how="left", maintain_order="left")
+    if asked["blockiness"].null_count():
+        raise UserError("square_logits and square_features are not of the same squares: run `sdaie run --force`")
+    logits = np.array(asked["logits"].to_list(), dtype=np.float64)
+    return Unseen(rows, _matrix(context, rows, "covariates"), logits, asked["blockiness"].to_numpy())
+
+
+def _densities(context: Context, seen: pl.DataFrame, unseen: Unseen) -> list[Scored]:
     """The parts that are densities: fitted on squares of views, an even share of each source."""
     from models.density import GAUSSIANS, fit_density
     from models.parts import DensityPart
@@ -149,49 +168,40 @@ def _densities(context: Context, seen: pl.DataFrame, unseen: pl.DataFrame) -> li
     files = backbone_files(context)
     kinds = square_kinds(list(files.values()))
     backbones = dict(zip((TRAINED, UNTRAINED), files, strict=True))
-    covariates = {"fit": _matrix(context, chosen, "covariates"), "judge": _matrix(context, unseen, "covariates")}
+    covariates = _matrix(context, chosen, "covariates")
     found = []
     for name, recipe in PARTS.items():
         context.say(f"fit {name} on {len(chosen)} squares")
-        density = fit_density(_matrix(context, chosen, recipe.features), covariates["fit"], groups, GAUSSIANS, _SEED)
-        scores = density.score(_matrix(context, unseen, recipe.features), covariates["judge"])
+        density = fit_density(_matrix(context, chosen, recipe.features), covariates, groups, GAUSSIANS, _SEED)
+        scores = density.score(_matrix(context, unseen.rows, recipe.features), unseen.covariates)
         part = DensityPart(name, kinds[recipe.features], density)
         photographs = chosen["photo_id"].n_unique()
         found.append(Scored(part, scores, backbones.get(recipe.features), recipe.description, photographs))
     return found
 
 
-def _reconstruction(context: Context, unseen: pl.DataFrame) -> Scored:
+def _reconstruction(context: Context, unseen: Unseen) -> Scored:
     """The networks that tell reconstructions, normalised on fold 3, which judged them and trained none."""
     from models.reconstruction import fit_network_part
     from models.reconstruction_run import load_reconstruction
 
-    logits = list(np.array(_logits(context, unseen)["logits"].to_list(), dtype=np.float64).T)
-    covariates = _matrix(context, unseen, "covariates")
-    fitting = (unseen["fold"] == UNSEEN).to_numpy()
+    logits = list(unseen.logits.T)
+    normalising = unseen.rows["fold"] != CALIBRATION
+    fitting = normalising.to_numpy()
     part = fit_network_part(
         RECONSTRUCTION,
         [load_reconstruction(file) for file in network_files(context)],
         [own[fitting] for own in logits],
-        covariates[fitting],
-        unseen["group"].to_numpy()[fitting],
+        unseen.covariates[fitting],
+        unseen.rows["group"].to_numpy()[fitting],
         _SEED,
     )
-    photographs = unseen.filter(pl.col("fold") == UNSEEN)["photo_id"].n_unique()
+    photographs = unseen.rows.filter(normalising)["photo_id"].n_unique()
     description = "networks taught to tell photographs from their own reconstructions"
-    return Scored(part, part.normalised(logits, covariates), None, description, photographs)
+    return Scored(part, part.normalised(logits, unseen.covariates), None, description, photographs)
 
 
-def _logits(context: Context, unseen: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `square_logits` of squares, in their order. UserError where one is missing."""
-    keyed = context.store.read(LOGITS, columns=[*_KEYS, "logits", "blockiness"])
-    found = unseen.select(_KEYS).join(keyed, on=_KEYS, how="left", maintain_order="left")
-    if found["blockiness"].null_count():
-        raise UserError("square_logits and square_features are not of the same squares: run `sdaie run --force`")
-    return found
-
-
-def _matrix(context: Context, wanted: pl.DataFrame, column: str) -> "npt.NDArray[np.float64]":
+def _matrix(context: Context, wanted: pl.DataFrame, column: str) -> "Floats":
     """A column of vectors as (n, d), of the wanted squares in the order of the table."""
     keys = wanted.select(_KEYS)
     parts = [
@@ -209,7 +219,7 @@ def _files(scored: Sequence[Scored]) -> list[list[Scored]]:
 
 
 def _calibrated(
-    context: Context, together: Sequence[Scored], unseen: pl.DataFrame, facts: Mapping[str, Any]
+    context: Context, together: Sequence[Scored], unseen: Unseen, facts: Mapping[str, Any]
 ) -> "CombinedDetector":
     """Calibrated on the photographs of fold 4, on each as it is: on its four central squares, or all of a smaller one.
 
@@ -220,14 +230,15 @@ def _calibrated(
     from models.combined import calibrate_scores
     from models.tracks import AS_SHIPPED, TRACKS
 
-    fold_4 = _of_fold_4(unseen)
+    fold_4 = _calibrating(unseen.rows)
     photographs = fold_4["photo_id"].n_unique()
     as_they_are = fold_4.filter(pl.col("view").is_in(TRACKS)).sort("photo_id", pl.col("view") == AS_SHIPPED, "row")
     first = as_they_are.unique("photo_id", keep="first", maintain_order=True).select("photo_id", "view")
     judged = [rows for _, _, rows in _pictures(as_they_are.join(first, on=["photo_id", "view"], how="semi"))]
     pictures = [rows for _, _, rows in _pictures(fold_4)]
-    covariates = _matrix(context, unseen, "covariates")
-    blocky = _logits(context, unseen)["blockiness"].to_numpy()
+    abstention = Abstention.of(
+        [unseen.covariates[rows] for rows in pictures], [unseen.blockiness[rows[0]] for rows in pictures]
+    )
     return calibrate_scores(
         [each.part for each in together],
         {each.part.name: [each.scores[rows] for rows in judged] for each in together},
@@ -235,7 +246,7 @@ def _calibrated(
         sources=fold_4["group"].n_unique(),
         fpr=context.registry.detection.false_positive_rate,
         facts=facts,
-        abstention=Abstention.of([covariates[rows] for rows in pictures], [blocky[rows[0]] for rows in pictures]),
+        abstention=abstention,
     )
 
 
@@ -303,12 +314,12 @@ def _photo_scores(detector: "CombinedDetector", together: Sequence[Scored], unse
     ]
 
 
-def calibrations(context: Context) -> "dict[str, npt.NDArray[np.float64]]":
+def calibrations(context: Context) -> "dict[str, Floats]":
     """Sorted scores (n,) of the pictures that each detector on squares is calibrated on, by its name."""
     from models.combined import CombinedDetector
 
     known = context.store.read("detectors", [SQUARES], ["detector", "detector_id"]).unique()
-    found: dict[str, npt.NDArray[np.float64]] = {}
+    found: dict[str, Floats] = {}
     for (identity,), rows in known.group_by("detector_id"):
         content = (context.home.detectors / str(identity) / DETECTOR_FILE).read_bytes()
         images = CombinedDetector.from_bytes(content).calibration.images

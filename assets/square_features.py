@@ -4,7 +4,7 @@ Which pictures are made of a photograph belongs to `models/reference_squares.py`
 `square_detectors.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,17 @@ import numpy as np
 
 from assets.backbone import backbone, untrained_backbone
 from assets.corpus import photo_places, photos, reference_photographs, splits
-from assets.decoding import decoding
+from assets.decoding import decoded_pictures
 from assets.features import backbone_files
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
-from warehouse.places import Place, RefusedError, Source
+from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources, read_place
+from warehouse.sources import corpus_sources
 
 if TYPE_CHECKING:
     from models.parts import SquareFeatures
+    from models.squares import Squares
 
 TABLE = "square_features"
 HANDMADE, TRAINED, UNTRAINED = "handmade", "trained", "untrained"
@@ -78,21 +79,29 @@ def describe_squares(
     features = square_kinds(backbones)
     rows: Rows = []
     refused: list[Quarantined] = []
+    group_of = {place.sha256: group for place, group in items}
     # The cores are shared by photographs: every worker keeps to one.
-    with decoding() as decode, threadpool_limits(limits=1):
-        for place, (group, fold) in items:
-            try:
-                image = decode(read_place(sources, place))
-            except RefusedError as error:
-                refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
-                continue
+    with threadpool_limits(limits=1):
+        for place, pictures in squares_of(sources, [place for place, _ in items], refused):
+            group, fold = group_of[place.sha256]
             keys = {"photo_id": place.sha256, "corpus": place.source, "group": group, "fold": fold}
-            own = [keys | row for row in _rows(features, image, place.sha256)]
-            if not own:
-                detail = "no room for a square of 128 x 128 px"
-                refused.append(Quarantined(place.source, place.uri, "too_small", detail, place.sha256))
-            rows += own
+            rows += [keys | row for row in _rows(features, pictures)]
     return rows, refused
+
+
+def squares_of(
+    sources: dict[str, Source], places: Sequence[Place], refused: list[Quarantined]
+) -> "Iterator[tuple[Place, list[tuple[str, Squares]]]]":
+    """Photographs with the squares of each picture made of them, by its view; those without any join `refused`."""
+    from models.reference_squares import reference_squares
+
+    for place, image in decoded_pictures(sources, places, refused):
+        pictures = list(reference_squares(image, place.sha256))
+        if pictures:
+            yield place, pictures
+        else:
+            detail = "no room for a square of 128 x 128 px"
+            refused.append(Quarantined(place.source, place.uri, "too_small", detail, place.sha256))
 
 
 def square_kinds(backbones: list[Path]) -> "dict[str, SquareFeatures]":
@@ -107,13 +116,9 @@ def square_kinds(backbones: list[Path]) -> "dict[str, SquareFeatures]":
     return kinds
 
 
-def _rows(
-    kinds: "dict[str, SquareFeatures]", image: "np.typing.NDArray[np.uint8]", sha256: str
-) -> Iterator[dict[str, Any]]:
+def _rows(kinds: "dict[str, SquareFeatures]", pictures: "Sequence[tuple[str, Squares]]") -> Iterator[dict[str, Any]]:
     """What is known of each square of one photograph."""
-    from models.reference_squares import reference_squares
-
-    for view, seen in reference_squares(image, sha256):
+    for view, seen in pictures:
         found = {kind: features(seen.pixels) for kind, features in kinds.items()}
         for square in range(len(seen)):
             vectors = {kind: values[square] for kind, values in found.items()} | {"covariates": seen.covariates[square]}

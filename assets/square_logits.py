@@ -6,21 +6,18 @@ Which pictures are made of a photograph belongs to `models/reference_squares.py`
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from assets.corpus import photo_places, photos, reference_photographs, splits
-from assets.decoding import decoding
+from assets.corpus import UNSEEN_FOLDS, photo_places, photos, reference_photographs, splits
 from assets.reconstruction import network_files, reconstruction
+from assets.square_features import squares_of
 from assets.stage import Context, Product, stage
-from warehouse.places import Place, RefusedError, Source
+from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources, read_place
+from warehouse.sources import corpus_sources
 
 TABLE = "square_logits"
-UNSEEN = 3
-"""Folds from this one on train no network."""
 
 
 @stage(
@@ -31,7 +28,7 @@ UNSEEN = 3
 )
 def square_logits(context: Context) -> Product:
     """Logits of the reconstruction networks on squares of photographs of folds 3 and 4, and how blocky these are."""
-    places = photo_places(reference_photographs(context).filter(pl.col("fold") >= UNSEEN))
+    places = photo_places(reference_photographs(context).filter(pl.col("fold").is_in(UNSEEN_FOLDS)))
     files = list(network_files(context))
     rows, refused = run_shards(
         context.store,
@@ -62,24 +59,17 @@ def judge_squares(
     from models.abstention import blockiness
     from models.reconstruction import logits_of
     from models.reconstruction_run import load_reconstruction
-    from models.reference_squares import reference_squares
 
     networks = [load_reconstruction(file) for file in files]
     rows: Rows = []
     refused: list[Quarantined] = []
     # The cores are shared by photographs: every worker keeps to one.
-    with decoding() as decode, threadpool_limits(limits=1):
-        for place in places:
-            try:
-                image = decode(read_place(sources, place))
-            except RefusedError as error:
-                refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
-                continue
-            own: list[dict[str, Any]] = []
-            for view, seen in reference_squares(image, place.sha256):
+    with threadpool_limits(limits=1):
+        for place, pictures in squares_of(sources, places, refused):
+            for view, seen in pictures:
                 logits = [logits_of(network, seen.pixels) for network in networks]
                 blocky = blockiness(seen.pixels)
-                own += [
+                rows += [
                     {
                         "photo_id": place.sha256,
                         "view": view,
@@ -89,8 +79,4 @@ def judge_squares(
                     }
                     for square in range(len(seen))
                 ]
-            if not own:
-                detail = "no room for a square of 128 x 128 px"
-                refused.append(Quarantined(place.source, place.uri, "too_small", detail, place.sha256))
-            rows += own
     return rows, refused
