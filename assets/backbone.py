@@ -4,8 +4,7 @@ The network, the losses and the training program belong to `models/`; this modul
 comes back.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,15 @@ from assets.corpus import photos, splits
 from assets.crops import crops
 from assets.exif import exif, only_simulated
 from assets.stage import Context, Product, stage
+from assets.training import curve, launched
 from models.train_config import train_config
-from warehouse.curve_picture import curve_markdown
 from warehouse.home import Home, UserError, digest
 from warehouse.schema import CATEGORICAL_COLUMNS, RANKED_COLUMNS, TAG_ACCURACY, TAG_LOSS
 from warehouse.shards import frame
 
-TRAIN_PROCESS = "pipelines.train_process"
 TRAINED, UNTRAINED = "trained", "untrained"
 """Roles of the backbones: the one in use, trained here or imported, and its companion."""
-WEIGHTS, METRICS = "backbone.safetensors", "metrics.json"
+WEIGHTS = "backbone.safetensors"
 
 
 @stage(group="training", tables=["pretext_targets"], upstream=[photos, splits, exif])
@@ -114,8 +112,6 @@ def backbone(context: Context) -> Product:
         empty = {table: frame(table, []) for table in ("pretext_metrics", "training_curve")}
         unknown = {"steps": None, "photographs": None, "groups": None, "simulated_only": None}
         return Product({"backbones": frame("backbones", [row | unknown]), **empty}, {"imported": imported})
-    if context.launch is None:
-        raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
     targets = context.store.read("pretext_targets")
     cut = context.store.read("crops", columns=["photo_id"]).unique()
     seen = targets.join(cut, on="photo_id", how="semi")
@@ -135,8 +131,7 @@ def backbone(context: Context) -> Product:
         "out": str(folder),
         "provenance": provenance,
     }
-    context.launch(TRAIN_PROCESS, job)
-    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    metrics = launched(context, job)
     row = {
         **_backbone_row(TRAINED, identity, folder),
         "steps": metrics["best_step"],
@@ -154,16 +149,10 @@ def backbone(context: Context) -> Product:
         {"steps": metrics["steps"], "kept_step": metrics["best_step"], "validation_gain": round(metrics["score"], 4)}
         | {f"validation_{m['tag']}": round(m["value"], 4) for m in validation.to_dicts() if m["value"] is not None},
         pictures={
-            "loss_curve": curve_markdown("loss", *_points(metrics["curve"], "loss")),
-            "validation_curve": curve_markdown(
-                "validation gain over knowing nothing", *_points(metrics["validations"], "score")
-            ),
+            "loss_curve": curve("loss", metrics["curve"], "loss"),
+            "validation_curve": curve("validation gain over knowing nothing", metrics["validations"], "score"),
         },
     )
-
-
-def _points(entries: list[dict[str, Any]], value: str) -> tuple[list[int], list[float]]:
-    return [entry["step"] for entry in entries], [entry[value] for entry in entries]
 
 
 @stage(
@@ -220,7 +209,7 @@ def _tag_row(identity: str, tag: str, validation: dict[str, Any]) -> dict[str, A
     }
 
 
-def _curve_rows(identity: str, metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _curve_rows(identity: str, metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     def row(series: str, step: int, value: float) -> dict[str, Any]:
         return {"backbone": identity, "series": series, "step": step, "value": value}
 

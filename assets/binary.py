@@ -4,7 +4,6 @@ The network, its losses and the training program belong to `models/`, the images
 detectors say of images to the benchmark stages.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,11 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from assets.backbone import METRICS, TRAIN_PROCESS, TRAINED, WEIGHTS, backbone, backbone_preset, imported_identity
+from assets.backbone import TRAINED, WEIGHTS, backbone, backbone_preset, imported_identity
 from assets.binary_images import binary_crops, binary_images
 from assets.stage import Context, Product, stage
+from assets.training import curve, trained
 from models.binary_config import binary_config
-from warehouse.curve_picture import curve_markdown
 from warehouse.home import UserError, digest
 from warehouse.shards import Rows, frame
 
@@ -156,8 +155,7 @@ def binary_networks(context: Context) -> Product:
             }
         )
         numbers[f"validation_accuracy_{plan.detector}"] = round(validation["accuracy"], 4)
-        steps, losses = zip(*((point["step"], point["loss"]) for point in metrics["curve"]), strict=True)
-        pictures[f"loss_curve_{plan.detector}"] = curve_markdown("loss", list(steps), list(losses))
+        pictures[f"loss_curve_{plan.detector}"] = curve("loss", metrics["curve"], "loss")
     if (published := _published(context)) is not None:
         # What it learned from is not in its file.
         unknown = dict.fromkeys(name for name in frame("binary_networks", []).columns)
@@ -171,22 +169,14 @@ def _trained(context: Context, plan: _Plan, pretext: str) -> tuple[str, Mapping[
     """Identity and metrics of a trained detector; a finished one of the same identity is taken, but for `force`."""
     provenance = {**binary_networks.provenance(context), "left_out": plan.generator}
     identity = digest(provenance)
-    folder = context.home.binaries / identity
-    # The metrics are written last.
-    if context.force or not ((folder / METRICS).exists() and (folder / NETWORK_FILE).exists()):
-        if context.launch is None:
-            raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
-        context.say(f"train {plan.detector}")
-        job = {
-            "task": "binary",
-            "config": _config(context),
-            "crop_shards": [str(path) for path in context.store.paths("binary_crops")],
-            "images": str(context.store.paths("binary_images")[0]),
-            "pretext": str(context.home.backbones / pretext / WEIGHTS),
-            "left_out": plan.generator,
-            "out": str(folder),
-            "provenance": provenance,
-        }
-        context.launch(TRAIN_PROCESS, job)
-    metrics: Mapping[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    return identity, metrics
+    job = {
+        "task": "binary",
+        "config": _config(context),
+        "crop_shards": [str(path) for path in context.store.paths("binary_crops")],
+        "images": str(context.store.paths("binary_images")[0]),
+        "pretext": str(context.home.backbones / pretext / WEIGHTS),
+        "left_out": plan.generator,
+        "out": str(context.home.binaries / identity),
+        "provenance": provenance,
+    }
+    return identity, trained(context, NETWORK_FILE, f"train {plan.detector}", job)

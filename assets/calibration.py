@@ -186,7 +186,7 @@ def _judging(detector: CombinedDetector, log: ScoreLog) -> Callable[[str, npt.ND
         if not len(seen):
             raise RefusedError("too_small", f"no room for a square of {SIDE} px")
         # A picture that gets no verdict must not say what those score that do.
-        reason = detector.abstention.reason(seen) if detector.abstention else None
+        reason = detector.reason(seen)
         if reason is not None:
             raise RefusedError(reason.code, reason.sentence)
         scores = {part.name: part.scores(seen).tolist() for part in detector.parts}

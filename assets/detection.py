@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, Full, Queue
@@ -35,7 +36,6 @@ from warehouse.source_folder import read_bytes, walk
 if TYPE_CHECKING:
     from assets.answers import Judge
 
-DETECTOR_FILE = "detector.safetensors"
 Known = Callable[[str, str], Answer | None]
 """Gives the answer that is there already for a file of this name and SHA-256."""
 
@@ -74,7 +74,7 @@ class Chosen:
     content: bytes
     own: tuple[Home, str] | None = None
 
-    @property
+    @cached_property  # asked for at each file, of 5 MB
     def identity(self) -> str:
         """The first 16 digits of its SHA-256; with a calibration of one's own, behind it that one's name and digest."""
         identity = hashlib.sha256(self.content).hexdigest()[:16]
@@ -129,7 +129,7 @@ def choose(home: Home, calibration: str | None = None) -> Chosen:
         from assets.calibration import load_calibration
 
         load_calibration(home, calibration)
-    path = _champion(home) or BOX
+    path = champion_file(home) or BOX
     try:
         return Chosen(path, path.read_bytes(), None if calibration is None else (home, calibration))
     except FileNotFoundError:
@@ -151,10 +151,11 @@ def boxed() -> Chosen:
         raise UserError("this program was built without a detector in the box") from None
 
 
-def _champion(home: Home) -> Path | None:
+def champion_file(home: Home) -> Path | None:
+    """The file of the detector that answers in a home; None where there is none. UserError where it is damaged."""
     try:
         identity = str(json.loads(home.champion.read_text(encoding="utf-8"))["detector_id"])
-        return home.detectors / identity / DETECTOR_FILE
+        return home.detector_file(identity)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -204,10 +205,7 @@ def _answered(judge: Judge, item: _Item) -> Answered:
     if judge.simulated_only(seen.facts):
         return Answered(judge.not_asked(item.file, seen.facts))
     detector, squares = judge.detector, seen.squares
-    from models.abstention import too_small
-
-    reason = detector.abstention.reason(squares) if detector.abstention else too_small(squares)
-    usable = int(detector.abstention.usable(squares).sum()) if detector.abstention else len(squares)
+    reason, usable = detector.reason(squares), int(detector.usable(squares).sum())
     examination = detector.examine_squares(squares) if len(squares) else None
     answer = judge.answer(item.file, seen.facts, examination, reason, usable)
     if seen.shown is None:
@@ -220,7 +218,7 @@ def _heat_map(judge: Judge, shown: Shown) -> HeatMap:
     from models.heat_map import LEVEL, adjusted, draw
 
     detector, regions = judge.detector, shown.regions
-    evidence = detector.abstention.usable(regions) if detector.abstention else np.ones(len(regions), dtype=np.bool_)
+    evidence = detector.usable(regions)
     p_values = detector.region_p_values(detector.examine_squares(regions).square_scores)
     corrected = np.ones(len(regions))
     corrected[evidence] = adjusted(p_values[evidence])

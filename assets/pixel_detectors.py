@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets.binary import BINARY, PUBLISHED, binary_weights
-from assets.square_detectors import DETECTOR_FILE, SQUARES
+from assets.square_detectors import SQUARES
 from assets.stage import Context
 from warehouse.home import UserError
 
@@ -113,7 +113,7 @@ def detectors_on_squares(context: Context) -> list[PixelDetector]:
             version=row["detector_version"],
             family=row["family"],
             description=row["description"],
-            squares=context.home.detectors / row["detector_id"] / DETECTOR_FILE,
+            squares=context.home.detector_file(row["detector_id"]),
             backbone=row["backbone"],
         )
         for row in rows

@@ -4,7 +4,6 @@ The networks, their losses and the training program belong to `models/`; this mo
 comes back.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,12 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from assets.backbone import METRICS, TRAIN_PROCESS
 from assets.reference_crops import reference_crops
 from assets.stage import Context, Product, Stage, stage
+from assets.training import curve, trained
 from models.reconstruction_config import AutoencoderConfig, ReconstructionConfig
-from warehouse.curve_picture import curve_markdown
-from warehouse.home import UserError, digest
+from warehouse.home import digest
 from warehouse.shards import Rows, frame
 from warehouse.store import WHOLE
 
@@ -55,7 +53,8 @@ def autoencoders(context: Context) -> Product:
 
     identity = digest(autoencoders.provenance(context))
     folder = context.home.autoencoders / identity
-    metrics = _trained(context, autoencoders, folder, {"task": "autoencoders", "config": _autoencoder_config(context)})
+    job = _job(context, autoencoders, folder, "autoencoders", _autoencoder_config(context))
+    metrics = trained(context, AUTOENCODERS_FILE, "train autoencoders", job)
     psnr = metrics["validation"]["psnr"]
     rows = [
         {
@@ -73,7 +72,10 @@ def autoencoders(context: Context) -> Product:
     return Product(
         {"autoencoders": frame("autoencoders", rows)},
         {"steps": metrics["steps"], **numbers},
-        pictures={"loss_curve": _curve(metrics, "loss"), "psnr_curve": _validations(metrics, "mean psnr, dB")},
+        pictures={
+            "loss_curve": curve("loss", metrics["curve"], "loss"),
+            "psnr_curve": curve("mean psnr, dB", metrics["validations"], "score"),
+        },
     )
 
 
@@ -104,10 +106,10 @@ def reconstruction(context: Context) -> Product:
         config = _network_config(context, number)
         identity = digest([reconstruction.provenance(context)["inputs"], config])
         folder = context.home.reconstructions / identity
-        context.say(f"train network {number + 1} of {context.registry.reconstruction.networks}")
         path = str(context.home.autoencoders / made_by / AUTOENCODERS_FILE)
-        job = {"task": "reconstruction", "config": config, "autoencoders": path}
-        metrics = _trained(context, reconstruction, folder, job)
+        job = _job(context, reconstruction, folder, "reconstruction", config) | {"autoencoders": path}
+        said = f"train network {number + 1} of {context.registry.reconstruction.networks}"
+        metrics = trained(context, NETWORK_FILE, said, job)
         table = metrics["validation"]
         rows.append(
             {"network": identity, "seed": config["seed"], "steps": metrics["best_step"], "score": metrics["score"]}
@@ -124,8 +126,8 @@ def reconstruction(context: Context) -> Product:
             for make, auroc in table["auroc"].items()
         ]
         numbers |= {f"auroc_{make}_{number}": round(auroc, 4) for make, auroc in table["auroc"].items()}
-        pictures[f"loss_curve_{number}"] = _curve(metrics, "loss")
-        pictures[f"auroc_curve_{number}"] = _validations(metrics, "AUROC on held-out makes")
+        pictures[f"loss_curve_{number}"] = curve("loss", metrics["curve"], "loss")
+        pictures[f"auroc_curve_{number}"] = curve("AUROC on held-out makes", metrics["validations"], "score")
     tables: dict[str, pl.DataFrame] = {
         "reconstruction_networks": frame("reconstruction_networks", rows),
         "reconstruction_metrics": frame("reconstruction_metrics", judged),
@@ -133,25 +135,7 @@ def reconstruction(context: Context) -> Product:
     return Product(tables, numbers, pictures=pictures)
 
 
-def _trained(context: Context, of: Stage, folder: Path, job: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Metrics of a finished training; one that is there already is taken, but for `force`."""
-    weights = AUTOENCODERS_FILE if job["task"] == "autoencoders" else NETWORK_FILE
-    # The metrics are written last.
-    if context.force or not ((folder / METRICS).exists() and (folder / weights).exists()):
-        if context.launch is None:
-            raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
-        shards = [str(path) for path in context.store.paths("reference_crops")]
-        whole = {**job, "crop_shards": shards, "out": str(folder), "provenance": of.provenance(context)}
-        context.launch(TRAIN_PROCESS, whole)
-    metrics: Mapping[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    return metrics
-
-
-def _curve(metrics: Mapping[str, Any], value: str) -> str:
-    points = metrics["curve"]
-    return curve_markdown(value, [point["step"] for point in points], [point[value] for point in points])
-
-
-def _validations(metrics: Mapping[str, Any], what: str) -> str:
-    points = metrics["validations"]
-    return curve_markdown(what, [point["step"] for point in points], [point["score"] for point in points])
+def _job(context: Context, of: Stage, folder: Path, task: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    shards = [str(path) for path in context.store.paths("reference_crops")]
+    provenance = of.provenance(context)
+    return {"task": task, "config": config, "crop_shards": shards, "out": str(folder), "provenance": provenance}

@@ -22,9 +22,8 @@ from assets.square_features import HANDMADE, TABLE, TRAINED, UNTRAINED, square_f
 from assets.square_logits import TABLE as LOGITS
 from assets.square_logits import square_logits
 from assets.stage import Context, Product, stage
-from warehouse.home import Home, UserError, atomic_path, canonical_json, write_text
+from warehouse.home import UserError, atomic_path, canonical_json, write_text
 from warehouse.shards import Rows, frame
-from warehouse.store import Store
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 SQUARES = "squares"
-DETECTOR_FILE = "detector.safetensors"
 CHAMPION = "combined"
 
 
@@ -76,7 +74,7 @@ class Scored:
 
 def _detector_files(context: Context) -> Iterator[Path]:
     for identity in context.store.read("detectors", [SQUARES], ["detector_id"])["detector_id"].unique().sort():
-        yield context.home.detectors / identity / DETECTOR_FILE
+        yield context.home.detector_file(identity)
 
 
 @stage(
@@ -258,7 +256,7 @@ def _pictures(squares: pl.DataFrame) -> Iterator[tuple[str, str, list[int]]]:
 def _save(context: Context, detector: "CombinedDetector") -> str:
     """Write the file of a detector, atomically; its identity."""
     identity = detector.identity
-    with atomic_path(context.home.detectors / identity / DETECTOR_FILE) as temporary:
+    with atomic_path(context.home.detector_file(identity)) as temporary:
         temporary.write_bytes(detector.to_bytes())
     return identity
 
@@ -321,7 +319,7 @@ def calibrations(context: Context) -> "dict[str, Floats]":
     known = context.store.read("detectors", [SQUARES], ["detector", "detector_id"]).unique()
     found: dict[str, Floats] = {}
     for (identity,), rows in known.group_by("detector_id"):
-        content = (context.home.detectors / str(identity) / DETECTOR_FILE).read_bytes()
+        content = context.home.detector_file(str(identity)).read_bytes()
         images = CombinedDetector.from_bytes(content).calibration.images
         found |= {name: images[name] for name in rows["detector"]}
     return found
@@ -340,11 +338,3 @@ def champion(context: Context) -> Product:
     row = {"detector": CHAMPION, "detector_id": table.filter(pl.col("detector") == CHAMPION)["detector_id"][0]}
     write_text(context.home.champion, canonical_json(row) + "\n")
     return Product({"champions": frame("champions", [row])})
-
-
-def champion_file(home: Home) -> Path:
-    """The file of the detector that answers. UserError where there is none yet."""
-    identity = Store(home.tables).read("champions")["detector_id"]
-    if identity.is_empty():
-        raise UserError(f"no detector in {home.path} yet: run `sdaie run`")
-    return home.detectors / str(identity[0]) / DETECTOR_FILE

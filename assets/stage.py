@@ -20,6 +20,7 @@ import polars as pl
 from assets.partitions import BENCHMARK, CORPORA, partition_keys
 from warehouse.compute import Compute
 from warehouse.home import Home, UserError
+from warehouse.progress import counter
 from warehouse.registry import Registry, read_registry
 from warehouse.schema import TABLES
 from warehouse.shards import awaits_another_try
@@ -30,7 +31,6 @@ FORCE_TAG = "sdaie/force"
 """A run with this tag makes its assets anew though they are current."""
 Partitioned = Literal["corpora", "benchmark"]
 _DEFINITIONS = {"corpora": CORPORA, "benchmark": BENCHMARK}
-_PROGRESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,7 @@ class Context:
 
     def progress(self, what: str) -> Callable[[int, int], None]:
         """A counter that says `what: done of all` every few seconds."""
-        started = said = time.monotonic()
-
-        def count(done: int, total: int) -> None:
-            nonlocal said
-            now = time.monotonic()
-            if now - said >= _PROGRESS_SECONDS and done < total:
-                said = now
-                left = f", about {(now - started) / done * (total - done):.0f} s left" if done else ""
-                self.say(f"{what}: {done} of {total}{left}")
-
-        return count
+        return counter(what, self.say)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.benchmark_images import folder_of
-from assets.square_detectors import DETECTOR_FILE, SQUARES
+from assets.square_detectors import SQUARES
 from assets.stage import Context
 from models.bootstrap import Resamples
 from models.detector import BenchmarkImage, FileFacts
@@ -58,8 +58,7 @@ class Work:
         self.draws = draws
         known = context.store.read("detectors", [SQUARES], ["detector", "detector_id"]).unique().sort("detector")
         self.detectors = {
-            name: SquareDetector.load(name, home.detectors / identity / DETECTOR_FILE)
-            for name, identity in known.iter_rows()
+            name: SquareDetector.load(name, home.detector_file(identity)) for name, identity in known.iter_rows()
         }
         self.conditions = [(track, name) for track in TRACKS for name in conditions("default", track)]
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from scipy.stats import betabinom, ks_2samp
 
 from models import conformal
-from models.combined import COMBINED, CombinedDetector, Examination, calibration_of
+from models.combined import COMBINED, CombinedDetector, Examination
 from models.metrics import RealisedRate, realised_fpr
-from models.recalibration import Scored
+from models.recalibration import Scored, recalibrate, recalibrated
 
 Floats = npt.NDArray[np.float64]
 
@@ -132,7 +132,7 @@ def self_check(
         return None
     own = [one for one, chosen in zip(photographs, first, strict=True) if chosen]
     others = [one for one, chosen in zip(photographs, first, strict=True) if not chosen]
-    calibrated = _calibrated(detector, own, fpr)
+    calibrated = recalibrated(detector, recalibrate(own, detector=detector.identity, name="", fpr=fpr, facts={}))
     (realised,) = realised_fpr([one.p_value for one in examined(calibrated, others)], (fpr,))
     return SelfCheck(
         by_group,
@@ -142,12 +142,6 @@ def self_check(
         realised,
         expected_flags(len(own), len(others), fpr),
     )
-
-
-def _calibrated(detector: CombinedDetector, photographs: Sequence[Scored], fpr: float) -> CombinedDetector:
-    parts = {part.name: [one.scores[part.name] for one in photographs] for part in detector.parts}
-    spreads, calibration = calibration_of(parts, name="", sources=0)
-    return replace(detector, spreads=spreads, calibration=calibration, fpr=fpr)
 
 
 def _half(groups: Sequence[str | int], rng: np.random.Generator) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from models import conformal
-from models.abstention import Abstention
+from models.abstention import Abstention, Reason, too_small
 from models.arrays import within
 from models.described_arrays import pack, unpack
 from models.parts import Part, part_of
@@ -126,6 +126,14 @@ class CombinedDetector:
         images = {part.name: self.spreads[part.name].score(by_part[part.name]) for part in self.parts}
         p_values = {name: self.p_value(name, score) for name, score in images.items()}
         return images | {COMBINED: combine(p_values, len(self.calibration.images[COMBINED]))}
+
+    def reason(self, seen: Squares) -> Reason | None:
+        """Why an image, given as its squares, gets no verdict; None where it gets one."""
+        return self.abstention.reason(seen) if self.abstention else too_small(seen)
+
+    def usable(self, seen: Squares) -> npt.NDArray[np.bool_]:
+        """Which squares (n,) hold evidence."""
+        return self.abstention.usable(seen) if self.abstention else np.ones(len(seen), dtype=np.bool_)
 
     def region_p_values(self, square_scores: Floats) -> Floats:
         """Conformal p-values (n,) of single squares among those of calibration photographs, not corrected."""

@@ -115,9 +115,8 @@ def train(
     keep_freed_memory()
     with _threads(config.threads):
         data = read_data(config, crop_shards, targets_path, ranks)
-        with closing(data.batches):
-            run = TrainingRun(config, data, job_digest(config, crop_shards, [targets_path]), ranks)
-            return _Loop(run, out_dir, report if ranks.first else lambda _: None, stop).whole(provenance or {})
+        run = TrainingRun(config, data, job_digest(config, crop_shards, [targets_path]), ranks)
+        return _whole(run, out_dir, report, stop, provenance)
 
 
 def train_binary(
@@ -143,10 +142,8 @@ def train_binary(
     with _threads(config.threads):
         pretext = load_backbone(pretext_path)
         data = read_binary_data(config, crop_shards, images_path, left_out, ranks)
-        with closing(data.batches):
-            digest = job_digest(config, crop_shards, [images_path, pretext_path], left_out)
-            run = BinaryRun(config, data, pretext, digest, ranks)
-            return _Loop(run, out_dir, report if ranks.first else lambda _: None, stop).whole(provenance or {})
+        digest = job_digest(config, crop_shards, [images_path, pretext_path], left_out)
+        return _whole(BinaryRun(config, data, pretext, digest, ranks), out_dir, report, stop, provenance)
 
 
 def train_autoencoders(
@@ -165,9 +162,8 @@ def train_autoencoders(
         data = read_views(
             crop_shards, config.side, config.batch, config.seed, config.validation_photos, config.memory_bytes
         )
-        with closing(data.batches):
-            run = AutoencodersRun(config, data, job_digest(config, crop_shards, []), ranks)
-            return _Loop(run, out_dir, report, stop).whole(provenance or {})
+        run = AutoencodersRun(config, data, job_digest(config, crop_shards, []), ranks)
+        return _whole(run, out_dir, report, stop, provenance)
 
 
 def train_reconstruction(
@@ -195,10 +191,21 @@ def train_reconstruction(
             config.validation_photos,
             config.memory_bytes,
         )
-        with closing(data.batches):
-            digest = job_digest(config, crop_shards, [autoencoders_path])
-            run = ReconstructionRun(config, data, load_autoencoders(autoencoders_path), digest, ranks)
-            return _Loop(run, out_dir, report, stop).whole(provenance or {})
+        digest = job_digest(config, crop_shards, [autoencoders_path])
+        run = ReconstructionRun(config, data, load_autoencoders(autoencoders_path), digest, ranks)
+        return _whole(run, out_dir, report, stop, provenance)
+
+
+def _whole(
+    run: Run[Any],
+    out_dir: Path,
+    report: Report,
+    stop: Callable[[], bool],
+    provenance: Mapping[str, Any] | None,
+) -> TrainResult:
+    """A run from its checkpoint, if any, to its files; the first rank alone reports. Its batches are closed."""
+    with closing(run.source):
+        return _Loop(run, out_dir, report if run.ranks.first else lambda _: None, stop).whole(provenance or {})
 
 
 def _alone(ranks: Ranks | None) -> Ranks:

@@ -5,8 +5,6 @@ finding one to `assets/calibration.py`.
 """
 
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +12,11 @@ import click
 
 from pipelines.cli_options import home_option, say
 from warehouse.home import Home, UserError
+from warehouse.progress import counter
 
 if TYPE_CHECKING:
     from assets.calibration import Calibrated
     from models.archive_checks import Reference, SelfCheck
-
-_SAY_SECONDS = 5.0
 
 
 @click.command()
@@ -63,7 +60,7 @@ def calibrate(
     place = checked_address(folder) if is_address(folder) else str(resolve(Home(Path.cwd()), folder))
     detector = answering_detector(home)
     chosen = _name_of(folder) if name is None else name
-    made = make(home, detector, Archive(place, group), chosen, fpr or detector.fpr, _progress(f"calibrate {chosen}"))
+    made = make(home, detector, Archive(place, group), chosen, fpr or detector.fpr, counter(f"calibrate {chosen}", say))
     for line in _lines(made):
         click.echo(line)
 
@@ -71,20 +68,6 @@ def calibrate(
 def _name_of(folder: str) -> str:
     """The folder's own name in the letters a name may have; "" where it has none."""
     return re.sub(r"[^a-z0-9_-]+", "-", Path(folder).absolute().stem.lower()).strip("-_")[:64]
-
-
-def _progress(what: str) -> Callable[[int, int], None]:
-    """A counter that says `what: done of all` every few seconds."""
-    started = said = time.monotonic()
-
-    def count(done: int, total: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if now - said >= _SAY_SECONDS and done < total:
-            said = now
-            say(f"{what}: {done} of {total}, about {(now - started) / done * (total - done):.0f} s left")
-
-    return count
 
 
 def _lines(made: "Calibrated") -> list[str]:

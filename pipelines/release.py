@@ -21,8 +21,8 @@ CORPORA = {
 }
 
 
-def release(corpus: Path, home: Home, box: Path) -> list[Path]:
-    """Train on the corpora in a folder, in a home without any other, and write the files of the box; their paths.
+def release(corpus: Path, home: Home, box: Path) -> None:
+    """Train on the corpora in a folder, in a home without any other, and write the file of the box.
 
     UserError where the home has other corpora or the folder lacks a table.
     """
@@ -33,13 +33,13 @@ def release(corpus: Path, home: Home, box: Path) -> list[Path]:
         if name not in registered:
             add_corpus(home, name, entry.model_copy(update={"source": str(corpus / table)}))
     run(home, say)
-    from assets.square_detectors import champion_file
+    from assets.detection import champion_file
 
-    made = {"detector.safetensors": champion_file(home)}
-    for name, file in made.items():
-        with atomic_path(box / name) as temporary:
-            temporary.write_bytes(file.read_bytes())
-    return [box / name for name in made]
+    made = champion_file(home)
+    if made is None:
+        raise UserError(f"no detector in {home.path}: the run has not come to its end")
+    with atomic_path(box) as temporary:
+        temporary.write_bytes(made.read_bytes())
 
 
 @click.command()
@@ -50,8 +50,8 @@ def main(corpus: Path, home: Path) -> None:
     from models.box import BOX
 
     try:
-        for path in release(corpus.resolve(), Home(home.resolve()), BOX.parent):
-            say(f"{path}: {path.stat().st_size:,} bytes")
+        release(corpus.resolve(), Home(home.resolve()), BOX)
+        say(f"{BOX}: {BOX.stat().st_size:,} bytes")
     except UserError as error:
         say(f"release: {error}")
         sys.exit(1)

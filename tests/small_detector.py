@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from models.combined import CombinedDetector, calibrate
 from models.density import fit_density
 from models.mixture import MixtureConfig
 from models.parts import CovarianceFeatures, DensityPart
-from models.squares import squares
+from models.squares import Squares, squares
 from warehouse.home import Home, write_text
 
 PHOTOGRAPHS = 40
@@ -49,14 +50,21 @@ def small_detector(simulated_only: bool = False) -> CombinedDetector:
 @cache
 def _fitted() -> CombinedDetector:
     seen = [squares(photograph(seed)) for seed in range(2 * PHOTOGRAPHS)]
-    features = CovarianceFeatures("compact", random_backbone(PRESETS["compact"], 0).eval())
-    fitting = seen[:PHOTOGRAPHS]
-    vectors = np.concatenate([features(one.pixels) for one in fitting])
-    covariates = np.concatenate([one.covariates for one in fitting])
-    groups = np.repeat(np.arange(PHOTOGRAPHS) % 4, 4)
     one = MixtureConfig(components=1, dimension=16, shrinkage=0.5)
-    part = DensityPart("one_class_untrained", features, fit_density(vectors, covariates, groups, [one]))
+    part = untrained_part("one_class_untrained", seen[:PHOTOGRAPHS], one)
     return calibrate([part], seen[PHOTOGRAPHS:], name="textures", sources=PHOTOGRAPHS)
+
+
+def untrained_part(name: str, fitting: Sequence[Squares], mixture: MixtureConfig, seed: int = 0) -> DensityPart:
+    """A part of untrained covariances, fitted on pictures of four sources, given as their squares."""
+    features = CovarianceFeatures("compact", random_backbone(PRESETS["compact"], seed).eval())
+    density = fit_density(
+        np.concatenate([features(one.pixels) for one in fitting]),
+        np.concatenate([one.covariates for one in fitting]),
+        np.repeat(np.arange(len(fitting)) % 4, [len(one) for one in fitting]),
+        [mixture],
+    )
+    return DensityPart(name, features, density)
 
 
 def small_home(path: Path, simulated_only: bool = False) -> Home:

@@ -100,6 +100,10 @@ class Home:
         """A folder for each fitted detector, named by its identity."""
         return self.path / "detectors"
 
+    def detector_file(self, identity: str) -> Path:
+        """The file of a detector on squares."""
+        return self.detectors / identity / "detector.safetensors"
+
     @property
     def champion(self) -> Path:
         """The pointer to the detector that answers `sdaie detect`."""

@@ -14,16 +14,15 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from assets.chain import GROUPS
+from tests.chromium import chromium
 from warehouse.home import Home
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 READY_SECONDS = 90
 
 
@@ -63,14 +62,8 @@ def served(words: list[str], port: int, environment: dict[str, str], cwd: Path) 
 
 @contextmanager
 def browser_page() -> Iterator[Page]:
-    if not CHROMIUM.exists():
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        try:
-            yield browser.new_page(viewport={"width": 1600, "height": 1000})
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield browser.new_page(viewport={"width": 1600, "height": 1000})
 
 
 def clean_environment() -> dict[str, str]:

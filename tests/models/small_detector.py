@@ -4,12 +4,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from models.backbone import PRESETS, random_backbone
 from models.combined import CombinedDetector, calibrate
-from models.density import fit_density
 from models.mixture import CANDIDATES
-from models.parts import CovarianceFeatures, DensityPart
 from models.squares import squares
+from tests.small_detector import untrained_part
 
 _SIDE = 256
 _FITTED, _CALIBRATED = 40, 30
@@ -26,12 +24,5 @@ def small_detector(seed: int = 0) -> CombinedDetector:
     """Fitted on 40 textures of 4 sources and calibrated on 30 others."""
     rng = np.random.default_rng(seed)
     seen = [squares(texture(rng)) for _ in range(_FITTED + _CALIBRATED)]
-    fitted = seen[:_FITTED]
-    features = CovarianceFeatures("compact", random_backbone(PRESETS["compact"], seed).eval())
-    density = fit_density(
-        np.concatenate([features(one.pixels) for one in fitted]),
-        np.concatenate([one.covariates for one in fitted]),
-        np.repeat(np.arange(_FITTED) % 4, [len(one) for one in fitted]),
-        CANDIDATES[:1],
-    )
-    return calibrate([DensityPart("untrained", features, density)], seen[_FITTED:], name="textures", sources=4)
+    part = untrained_part("untrained", seen[:_FITTED], CANDIDATES[0], seed)
+    return calibrate([part], seen[_FITTED:], name="textures", sources=4)

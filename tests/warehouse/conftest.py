@@ -2,13 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser
 
+from tests.chromium import chromium
 from tests.warehouse.synthetic_benchmark import (
     BACKBONE,
     DETECTORS,
@@ -26,6 +28,12 @@ from warehouse.store import Store
 
 TAGS = [c.name for c in TABLES["pretext_targets"].columns[3:]]
 HomeBuilder = Callable[..., Home]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
 
 
 def write_corpus(store: Store, simulated: bool) -> None:

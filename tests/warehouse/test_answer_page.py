@@ -1,13 +1,11 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.warehouse.test_report_browser import ARGUMENTS, CHROMIUM
 from warehouse.answer_page import Claim, Evidence, MapKey, ShownPicture, render, stands_for
 from warehouse.answers import Answer
 
@@ -60,16 +58,6 @@ def test_an_empty_page_is_a_page() -> None:
 def test_an_answer_without_a_p_value_stands_for_nothing() -> None:
     with pytest.raises(ValueError, match="stands for nothing"):
         stands_for(answer("cannot_tell", None))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} not there")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.slow

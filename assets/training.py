@@ -1,0 +1,48 @@
+"""Training in a process of its own: started where it has not come to its end, else taken as it is.
+
+What is trained, and on what, belongs to the stages; the process to `pipelines/train_process.py`, the program to
+`models/train.py`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from assets.stage import Context
+from warehouse.curve_picture import curve_markdown
+from warehouse.home import UserError
+
+TRAIN_PROCESS = "pipelines.train_process"
+METRICS = "metrics.json"
+
+
+def launched(context: Context, job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metrics of a job that is run to its end now, in the folder `out`. UserError where nothing can start it."""
+    if context.launch is None:
+        raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
+    context.launch(TRAIN_PROCESS, job)
+    return _metrics(Path(job["out"]))
+
+
+def trained(context: Context, weights: str, said: str, job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metrics of a job; one that has left its `weights` and metrics in `out` is not run again, but for `force`.
+
+    `said` is what is said when it starts. UserError as `launched`.
+    """
+    folder = Path(job["out"])
+    # The metrics are written last.
+    if not context.force and (folder / METRICS).exists() and (folder / weights).exists():
+        return _metrics(folder)
+    context.say(said)
+    return launched(context, job)
+
+
+def _metrics(folder: Path) -> Mapping[str, Any]:
+    metrics: Mapping[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return metrics
+
+
+def curve(what: str, entries: Sequence[Mapping[str, Any]], value: str) -> str:
+    """A value of the curve or of the validations of metrics over the steps, as a small picture in Markdown."""
+    return curve_markdown(what, [entry["step"] for entry in entries], [entry[value] for entry in entries])
