@@ -8,7 +8,7 @@ from functools import partial
 import polars as pl
 
 from assets.corpus import photo_places, photos
-from assets.decoding import decoded_pictures
+from assets.pictures import decoded_pictures
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, Source
 from warehouse.reuse import EarlierShards, earlier_shards, stamped, with_known

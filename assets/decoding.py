@@ -2,10 +2,10 @@
 
 Which files are decoded, and under which limits, belongs here; how, to `models/images.py`, and the guard itself to
 `warehouse/guarded.py`. Stages call what these functions give as `with decoding() as decode: decode(data)`; those that
-need pixels alone go through `decoded_pictures`.
+need pixels alone go through `pictures.py`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -14,9 +14,7 @@ import numpy.typing as npt
 from models.images import ImageError, decode_rgb
 from warehouse.file_formats import DECODED, format_of
 from warehouse.guarded import Guarded, Limits
-from warehouse.places import Place, RefusedError, Source
-from warehouse.shards import Quarantined
-from warehouse.sources import read_place
+from warehouse.places import RefusedError
 
 LIMITS = Limits(seconds=120, memory_bytes=1536 << 20)
 """120 megapixels take 480 MB in Pillow and 360 MB as RGB, beside the file and what its codec needs."""
@@ -26,18 +24,6 @@ Result = TypeVar("Result")
 def decoding() -> Guarded[npt.NDArray[np.uint8]]:
     """`pixels` in a guarded process."""
     return Guarded(pixels, LIMITS)
-
-
-def decoded_pictures(
-    sources: Mapping[str, Source], places: Iterable[Place], refused: list[Quarantined]
-) -> Iterator[tuple[Place, npt.NDArray[np.uint8]]]:
-    """Pictures with their pixels, in order; those whose pixels cannot be had join `refused`, with the reason."""
-    with decoding() as decode:
-        for place in places:
-            try:
-                yield place, decode(read_place(sources, place))
-            except RefusedError as error:
-                refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256))
 
 
 def hashing() -> Guarded[str | None]:

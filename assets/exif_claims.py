@@ -16,8 +16,8 @@ import polars as pl
 
 from assets.backbone import backbone, imported_identity, pretext_targets
 from assets.corpus import UNSEEN_FOLDS, photo_places, photos
-from assets.decoding import decoded_pictures
 from assets.features import trained_backbone
+from assets.pictures import decoded_pictures
 from assets.stage import Context, Product, stage
 from warehouse.home import atomic_path
 from warehouse.places import Place, Source

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assets.backbone import TRAINED, UNTRAINED, WEIGHTS
-from assets.decoding import decoded_pictures
+from assets.pictures import decoded_pictures
 from assets.stage import Context
 from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from assets.corpus import photo_places, photos, reference_photographs, splits
-from assets.decoding import decoded_pictures
+from assets.pictures import decoded_pictures
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards

@@ -13,8 +13,8 @@ import numpy as np
 
 from assets.backbone import backbone, untrained_backbone
 from assets.corpus import photo_places, photos, reference_photographs, splits
-from assets.decoding import decoded_pictures
 from assets.features import backbone_files
+from assets.pictures import decoded_pictures
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
 from warehouse.places import Place, Source

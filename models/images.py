@@ -65,13 +65,17 @@ def decode_rgb(source: bytes | Path) -> npt.NDArray[np.uint8]:
     Raises `ImageError`.
     """
     with _opened(source) as image:
-        orientation = image.getexif().get(ExifTags.Base.Orientation) if image.format == "TIFF" else None
-        image.load()
-        _check_size(image)
-        rgb = _strips(image)
-        if orientation in _UNDO_ORIENTATION:
-            rgb = np.array(Image.fromarray(rgb).transpose(_UNDO_ORIENTATION[orientation]))
-        return rgb
+        stored, _ = _stored(image)
+        return _strips(stored)
+
+
+def _stored(image: Image.Image) -> tuple[Image.Image, int | None]:
+    """An opened image with its stored pixels, and the Orientation of a TIFF, which loading applies and forgets."""
+    orientation = image.getexif().get(ExifTags.Base.Orientation) if image.format == "TIFF" else None
+    image.load()
+    _check_size(image)
+    undo = None if orientation is None else _UNDO_ORIENTATION.get(orientation)
+    return image if undo is None else image.transpose(undo), orientation
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,10 @@ class Decoded:
 def decoded(source: bytes | Path) -> Iterator[Decoded]:
     """An image file, its stored pixels decoded as for `decode_rgb`, to take parts of. Raises `ImageError`."""
     with _opened(source) as image:
-        orientation = image.getexif().get(ExifTags.Base.Orientation) if image.format == "TIFF" else None
-        image.load()
-        _check_size(image)
-        undo = _UNDO_ORIENTATION.get(orientation) if orientation is not None else None
-        shown = image.getexif().get(ExifTags.Base.Orientation) if orientation is None else orientation
-        yield Decoded(image if undo is None else image.transpose(undo), shown if shown in _UNDO_ORIENTATION else 1)
+        stored, orientation = _stored(image)
+        if orientation is None:
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+        yield Decoded(stored, orientation if orientation in _UNDO_ORIENTATION else 1)
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
