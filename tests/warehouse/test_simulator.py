@@ -232,6 +232,7 @@ def test_makers_have_their_own_quantisation_tables(corpus: Path) -> None:
         assert sorted(stored[0]) == sorted(expected[make][0])
 
 
+@pytest.mark.slow
 def test_benchmark_cameras_are_in_no_corpus(corpus: Path, benchmark: Path) -> None:
     seen = {row["IFD0:Model"] for row in exif_of(photographs(corpus))}
     rows = exif_of(sorted(benchmark.glob("*/0_real/*.jpg")))
@@ -242,6 +243,7 @@ def test_benchmark_cameras_are_in_no_corpus(corpus: Path, benchmark: Path) -> No
         assert not any(key.startswith("ExifIFD") or key == "IFD0:Make" for key in row)
 
 
+@pytest.mark.slow
 def test_complexity_alone_does_not_tell_generated_pictures(benchmark: Path) -> None:
     assert sorted(path.name for path in benchmark.iterdir()) == sorted(GENERATORS)
     pooled: dict[tuple[str, str], list[float]] = {}
@@ -290,6 +292,7 @@ def residual_statistics(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.concatenate([table.mean(axis=1), table.min(axis=1), table.std(axis=1)]).astype(np.float64)
 
 
+@pytest.mark.slow
 def test_settings_can_be_ranked_on_unseen_photographers_from_residuals(corpus: Path) -> None:
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
@@ -316,6 +319,7 @@ def test_settings_can_be_ranked_on_unseen_photographers_from_residuals(corpus: P
     assert np.mean(list(accuracy.values())) > 0.6, accuracy
 
 
+@pytest.mark.slow
 def test_structure_tells_most_generators_where_complexity_does_not(corpus: Path, benchmark: Path) -> None:
     from sklearn.covariance import LedoitWolf
     from sklearn.preprocessing import StandardScaler
