@@ -21,7 +21,8 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
-# Two test processes share the cores with torch's threads, which else spin while they wait: half of the time was that.
+# Two test processes, and those that they start, share the cores: more threads than one each wait for one another.
+test: export OMP_NUM_THREADS := 1
 test: export OMP_WAIT_POLICY := PASSIVE
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -63,7 +63,7 @@ def registered(path: Path) -> Home:
     The budget is seconds; nothing has run yet.
     """
     home = Home(path)
-    simulate_corpus(home.simulated / "corpus", photographs=120, groups=10, seed=0)
+    simulate_corpus(home.simulated / "corpus", photographs=100, groups=10, seed=0)
     simulate_benchmark(home.simulated / "benchmark", per_generator=4, seed=1)
     add_corpus(home, "simulated", Corpus(source=str(home.simulated / "corpus")))
     simulate_benchmark(home.simulated / "halved", per_generator=8, seed=2)

@@ -177,6 +177,7 @@ def test_names_from_strangers_disks_stay_text(make_home: HomeBuilder) -> None:
     assert "\\u202e" in page
 
 
+@pytest.mark.slow
 def test_hundreds_of_generators_stay_below_three_megabytes(make_home: HomeBuilder) -> None:
     home = make_home()
     store = Store(home.tables)
@@ -190,6 +191,7 @@ def test_hundreds_of_generators_stay_below_three_megabytes(make_home: HomeBuilde
     assert len(page.encode()) < 3_000_000
 
 
+@pytest.mark.slow
 def test_a_whole_evaluation_stays_below_three_megabytes(make_home: HomeBuilder) -> None:
     """429 images under 22 conditions by 9 detectors and a family of 6, with pictures that hardly compress."""
     skills = {"one_class": 0.1, "binary": 0.1, **{f"detector_{n}": 0.01 * n for n in range(8)}}

@@ -120,6 +120,7 @@ def test_exif_is_sometimes_missing_or_void_as_in_life(tmp_path: Path) -> None:
         assert 0 < sum(value == void for value in column) < 40
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_whatever_the_workers_and_other_seeds_do_not(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     for name, workers in (("one", 1), ("two", 2)):
