@@ -8,6 +8,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import tomlkit
 from pydantic import (
@@ -54,12 +55,13 @@ class Dataset(_Section):
     """A registered set of photographs and generated images, in one of the layouts of `benchmark_layouts.py`.
 
     `use`: "evaluate" scores it, "train" teaches the binary detector. `wild`: collected from the open web, so that what
-    is as shipped is reported apart, as track `in_the_wild`.
+    is as shipped is reported apart, as track `in_the_wild`. `gate`: a new detector that does worse on it is refused.
     """
 
     source: str
     use: list[Literal["evaluate", "train"]] = Field(["evaluate"], min_length=1)
     wild: bool = False
+    gate: bool = False
 
 
 class Evaluation(_Section):
@@ -133,6 +135,35 @@ class Detection(_Section):
     false_positive_rate: float = Field(0.05, gt=0, lt=1)
 
 
+class Retrain(_Section):
+    """When everything is brought up to date without being asked, and how much of what was before is kept.
+
+    `cron` has five fields, in the zone `timezone` (a name of the IANA database). `enabled`: the schedule is on where
+    nobody switched it by hand. `keep`: detectors, and champions among them, that the clean-up leaves there.
+    """
+
+    cron: str = "0 3 * * 1"
+    timezone: str = "UTC"
+    enabled: bool = False
+    keep: int = Field(5, ge=1)
+
+    @field_validator("cron")
+    @classmethod
+    def _five_fields(cls, cron: str) -> str:
+        if len(cron.split()) != 5:
+            raise ValueError(f"{cron!r} is no cron schedule of five fields, such as '0 3 * * 1'")
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"{timezone!r} is no time zone, such as 'Europe/Berlin'") from None
+        return timezone
+
+
 class ComputeSettings(_Section):
     """Processes that work side by side (None: one for each core)."""
 
@@ -171,6 +202,7 @@ class Registry(_Section):
     binary: Binary = Binary()
     reconstruction: Reconstruction = Reconstruction()
     detectors: dict[Name, OtherDetector] = Field(default_factory=dict)
+    retrain: Retrain = Retrain()
     compute: ComputeSettings = ComputeSettings()
     network: Network = Network()
 

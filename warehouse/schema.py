@@ -803,6 +803,50 @@ _BENCHMARK = (
     ),
 )
 
+_JUDGED = (
+    Column("gate", STRING, "what is asked of a new detector: pretext_validation, realised_false_positive_rate, ..."),
+    Column("subject", STRING, "what it was measured on: a benchmark set, or photographs held out"),
+    Column("value", FLOAT, "what was measured of the challenger; null: nothing to measure it on"),
+    Column("champion_value", FLOAT, "the same of the champion at that time; null: none, or not measured"),
+    Column("bound", FLOAT, "the least, or for a rate the nominal one that the interval has to hold; null: none"),
+    Column("low", FLOAT, "lower end of the 95% interval of the value"),
+    Column("high", FLOAT, "upper end of the 95% interval of the value"),
+    Column("measured_on", STRING, "digest of the images it was measured on: equal ones can be compared"),
+    Column("passed", BOOL, "whether this does not stand against the challenger"),
+    Column("reason", STRING, "the same in words, with both numbers"),
+)
+
+_PROMOTION = (
+    Table(
+        "gates",
+        "What the newest detector, the challenger, was asked before it may answer, and how it did.",
+        ("challenger", "gate", "subject"),
+        (Column("challenger", STRING, "identity of the detector judged"), *_JUDGED),
+    ),
+    Table(
+        "promotions",
+        "Every decision on which detector answers, in its order, a row for each reason. A history, so it has times.",
+        ("number", "gate", "subject"),
+        (
+            Column("number", INT64, "of the decision, from 1"),
+            Column("decided_at", STRING, "UTC, ISO 8601"),
+            Column("decision", STRING, "promoted, refused, promoted_by_hand or rolled_back"),
+            Column("by", STRING, "pipeline or person"),
+            Column("challenger", STRING, "identity of the detector decided upon"),
+            Column("champion_before", STRING, "identity of the detector that answered until then; null: none"),
+            Column("champion", STRING, "identity of the detector that answers from then on; null: none"),
+            *_JUDGED,
+        ),
+    ),
+    Table(
+        "champion_photographs",
+        "Which photographs a detector and its backbone have seen: what has come in since is what these lack.",
+        ("detector_id", "photo_id"),
+        (DETECTOR_ID, PHOTO_ID),
+        copied=False,
+    ),
+)
+
 _HOUSE = (
     Table(
         "quarantine",
@@ -830,5 +874,5 @@ _HOUSE = (
 )
 
 TABLES: dict[str, Table] = {
-    t.name: t for t in (*_CORPUS, *_EXIF, *_TRAINING, *_BINARY, *_DETECTION, *_BENCHMARK, *_HOUSE)
+    t.name: t for t in (*_CORPUS, *_EXIF, *_TRAINING, *_BINARY, *_DETECTION, *_BENCHMARK, *_PROMOTION, *_HOUSE)
 }

@@ -1,0 +1,180 @@
+"""Which detector answers, and how it came to: the pointer, and the history of decisions that it follows from.
+
+Reading and writing both belongs here; what is asked of a challenger, and whether it passes, to `promotion.py`. The
+pointer, `champion.json`, is replaced by rename after the decision is written, so that a half-written detector never
+answers, and whoever is killed between the two is finished by the next run.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import polars as pl
+
+from warehouse.home import Home, UserError, as_user_error, canonical_json, write_text
+from warehouse.shards import Rows, frame
+from warehouse.store import Store
+
+COMBINED = "combined"
+"""The detector that answers, by its name in the tables."""
+HISTORY = "promotions"
+Decided = Literal["promoted", "refused", "promoted_by_hand", "rolled_back"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision: on whom, who answered before (None: nobody), and who from then on."""
+
+    number: int
+    decided_at: str
+    decision: Decided
+    challenger: str
+    champion_before: str | None
+    champion: str | None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the detector decided upon answers since."""
+        return self.decision != "refused"
+
+
+def decisions(store: Store) -> list[Decision]:
+    """All decisions, the oldest first."""
+    columns = ["number", "decided_at", "decision", "challenger", "champion_before", "champion"]
+    rows = store.read(HISTORY, columns=columns).unique("number").sort("number")
+    return [Decision(**row) for row in rows.iter_rows(named=True)]
+
+
+def answering(home: Home) -> str | None:
+    """Identity of the detector that answers in this home; None where there is none yet."""
+    try:
+        pointer = json.loads(home.champion.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return str(pointer["detector_id"])
+
+
+def newest(store: Store, partition: str) -> str:
+    """Identity of the detector that was fitted last, of the partition of `detectors` that has it."""
+    table = store.read("detectors", [partition], ["detector", "detector_id"])
+    return str(table.filter(pl.col("detector") == COMBINED)["detector_id"][0])
+
+
+def opponent(home: Home, challenger: str) -> str | None:
+    """The champion that a detector has to stand against; None where there is none.
+
+    Once the detector was promoted this is whoever answered before it, so that a decision leaves nothing to be measured
+    anew.
+    """
+    for decision in reversed(decisions(Store(home.tables))):
+        if decision.challenger == challenger and decision.promoted:
+            return decision.champion_before
+    champion = answering(home)
+    return None if champion == challenger else champion
+
+
+def decide(home: Home, decision: Decided, challenger: str, reasons: Rows, *, by: str = "pipeline") -> Decision:
+    """Write a decision with its reasons (rows as of `gates`), then move the pointer where it says so.
+
+    Raises UserError where the home cannot be written.
+    """
+    store = Store(home.tables)
+    with _alone(home):
+        number = max((each.number for each in decisions(store)), default=0) + 1
+        before = answering(home)
+        champion = before if decision == "refused" else challenger
+        made = Decision(number, _now(), decision, challenger, before, champion)
+        rows = [{**_bare(reason), **vars(made), "by": by} for reason in reasons]
+        store.write(HISTORY, frame(HISTORY, rows), partition=f"{number:06d}")
+        point(home)
+    return made
+
+
+def point(home: Home) -> str | None:
+    """Make the pointer what the last decision says; the identity that it names, None where nothing was decided."""
+    past = decisions(Store(home.tables))
+    if not past:
+        return None
+    champion = past[-1].champion
+    if champion is not None and champion != answering(home):
+        write_text(home.champion, canonical_json({"detector": COMBINED, "detector_id": champion}) + "\n")
+    return champion
+
+
+def promote(home: Home, identity: str) -> Decision:
+    """A person's own decision: this detector answers from now on.
+
+    Raises UserError where the home has no such detector, or it answers already.
+    """
+    known = detectors_here(home)
+    found = [each for each in known if each.startswith(identity)]
+    if len(found) != 1:
+        said = f"{identity!r} stands for {', '.join(found)}" if found else f"no detector {identity!r} is here"
+        raise UserError(f"{said}; there are {', '.join(known) or 'none: `sdaie run` makes one'}")
+    if found[0] == answering(home):
+        raise UserError(f"{found[0]} answers already")
+    return decide(home, "promoted_by_hand", found[0], [_by_hand("promoted by a person")], by="person")
+
+
+def roll_back(home: Home) -> Decision:
+    """A person's own decision: the champion before this one answers again. Raises UserError where there is none."""
+    champion = answering(home)
+    past = [each for each in decisions(Store(home.tables)) if each.promoted]
+    brought = next((each for each in reversed(past) if each.champion == champion and _forward(each)), None)
+    if champion is None or brought is None or brought.champion_before is None:
+        raise UserError("there is no champion before this one to go back to")
+    former = brought.champion_before
+    if not home.detector_file(former).exists():
+        raise UserError(f"the champion before this one, {former}, is no longer in {home.detectors}")
+    return decide(home, "rolled_back", former, [_by_hand(f"{champion} was taken back by a person")], by="person")
+
+
+def detectors_here(home: Home) -> list[str]:
+    """Identities of the detectors of the home that could answer: their file is there, and it has all parts."""
+    from models.combined import CombinedDetector
+
+    found = []
+    for folder in sorted(home.detectors.glob("*/")):
+        file = home.detector_file(folder.name)
+        if file.exists() and len(CombinedDetector.from_bytes(file.read_bytes()).parts) > 1:
+            found.append(folder.name)
+    return found
+
+
+def _forward(decision: Decision) -> bool:
+    return decision.decision != "rolled_back"
+
+
+def _by_hand(reason: str) -> dict[str, Any]:
+    return {"gate": "by_hand", "subject": "", "passed": True, "reason": reason}
+
+
+def _bare(reason: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in reason.items() if name != "challenger"}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Decisions are numbered, so they are made one at a time."""
+    file = home.path / ".promotions.lock"
+    try:
+        lock = file.open("w")
+    except OSError as error:
+        raise as_user_error(error, file) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def reasons_of(store: Store, challenger: str) -> Sequence[dict[str, Any]]:
+    """Rows of `gates` that tell how the challenger did; empty where another one was judged last."""
+    rows = store.read("gates")
+    return rows.filter(pl.col("challenger") == challenger).sort("gate", "subject").to_dicts()
