@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from pipelines.instance import COMMAND_TAG
+from pipelines.instance import COMMAND_TAG, history_written
 from warehouse.failures import FailedRun, Reason
 from warehouse.home import Home
 
@@ -38,7 +38,10 @@ class Run:
 
 
 def recent_runs(home: Home, number: int) -> list[Run]:
-    """The last runs, the newest first; none where no instance was made yet, and none is made."""
+    """The last runs, the newest first; none where no instance was made yet, and none is made.
+
+    Raises UserError where Dagster's history cannot be opened.
+    """
     with _looking(home) as instance:
         return [_run(instance, record) for record in instance.get_run_records(limit=number)] if instance else []
 
@@ -65,7 +68,7 @@ def _looking(home: Home) -> Iterator[dg.DagsterInstance | None]:
     if not (home.dagster / "dagster.yaml").is_file():
         yield None
         return
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    with history_written(home), dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         yield instance
 
 
@@ -156,4 +159,4 @@ def _first(text: str) -> str:
 
 
 def _iso(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")

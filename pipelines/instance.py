@@ -57,7 +57,7 @@ def only_run(home: Home) -> Iterator[dg.DagsterInstance]:
         lock = lock_file.open("w")
     except OSError as error:
         raise as_user_error(error, lock_file) from None
-    with lock, _history_written(home):
+    with lock, history_written(home):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -74,8 +74,8 @@ def only_run(home: Home) -> Iterator[dg.DagsterInstance]:
 
 
 @contextmanager
-def _history_written(home: Home) -> Iterator[None]:
-    """Raise UserError where Dagster cannot write its history, which it keeps in SQLite."""
+def history_written(home: Home) -> Iterator[None]:
+    """Raise UserError where Dagster cannot write its history, which it keeps in SQLite: looking at it writes too."""
     try:
         yield
     except UserError:

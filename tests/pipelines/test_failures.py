@@ -71,7 +71,7 @@ def test_the_daemon_writes_down_a_failed_run_of_the_command_once(home: Home, ins
     tick(instance, after)
     (line,) = lines(home)
     assert (line["job"], line["partition"], line["refused"]) == ("sdaie run", "mine", False)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line["when"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", line["when"])
     (reason,) = line["reasons"]
     assert reason["step"] == "files"
     assert "no such file or folder" in reason["reason"]
