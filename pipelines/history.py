@@ -115,6 +115,8 @@ def _reason(event: dg.DagsterEvent) -> str:
     if failure.user_failure_data is not None and failure.user_failure_data.description:
         return _first(failure.user_failure_data.description)
     error = failure.error and (failure.error.cause or failure.error)
+    if error and error.cls_name == "DagsterExecutionInterruptedError":
+        return "stopped by a signal"
     return _first(error.message) if error else "failed"
 
 

@@ -1,7 +1,10 @@
 """The sensor on real failing runs, in a real instance."""
 
 import json
+import os
 import re
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +90,15 @@ def test_an_error_nobody_expected_is_its_first_line(home: Home, instance: dg.Dag
     line = written_down(home, instance, [broken])
     assert (line["job"], line["partition"]) == ("assets", None)
     assert line["reasons"] == [{"step": "broken", "reason": "ValueError: half of it"}]
+
+
+def test_a_run_that_a_person_stopped_says_so(home: Home, instance: dg.DagsterInstance) -> None:
+    @dg.asset
+    def long() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+
+    assert written_down(home, instance, [long])["reasons"] == [{"step": "long", "reason": "stopped by a signal"}]
 
 
 def test_a_run_that_was_killed_says_so(home: Home, instance: dg.DagsterInstance) -> None:
