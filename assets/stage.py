@@ -107,6 +107,7 @@ class Stage:
     kinds: frozenset[str]
     files: Callable[[Context], Iterable[Path]]
     table_partition: str
+    eager: bool
 
     def store_partition(self, context: Context) -> str:
         """The partition of its tables that the stage writes in this context."""
@@ -181,11 +182,13 @@ def stage(
     kinds: Iterable[str] = ("parquet",),
     files: Callable[[Context], Iterable[Path]] = lambda context: (),
     table_partition: str = WHOLE,
+    eager: bool = False,
 ) -> Callable[[Callable[[Context], Product]], Stage]:
     """Make a stage of a function; its name and docstring become the asset's name and description.
 
     `external` names asset specs of what lies outside; `files` are paths that must exist for the stage to be current;
-    `table_partition` is the partition an unpartitioned stage writes where several share a table.
+    `table_partition` is the partition an unpartitioned stage writes where several share a table. `eager`: it is cheap,
+    so the daemon runs it whenever what it is made from was made anew.
     """
 
     def decorate(function: Callable[[Context], Product]) -> Stage:
@@ -203,6 +206,7 @@ def stage(
             kinds=frozenset(kinds),
             files=files,
             table_partition=table_partition,
+            eager=eager,
         )
 
     return decorate
@@ -221,6 +225,7 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         deps=[dg.AssetKey(name) for name in (*(u.name for u in stage.upstream), *stage.external)],
         partitions_def=_DEFINITIONS[stage.partitioned] if stage.partitioned else None,
         metadata={"dagster/column_schema": _column_schema(stage.tables[0])},
+        automation_condition=dg.AutomationCondition.eager() if stage.eager else None,
         pool="training" if "torch" in stage.kinds else None,
     )
     def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:

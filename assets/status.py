@@ -12,11 +12,12 @@ from typing import Any
 import polars as pl
 
 from assets.chain import STAGES
-from assets.champions import COMBINED, answering, decisions
+from assets.champions import HISTORY, decisions
 from assets.partitions import partition_keys
 from assets.stage import Context
 from warehouse.benchmark_sets import REAL
-from warehouse.home import Home, UserError
+from warehouse.champion import COMBINED, read_champion
+from warehouse.home import Home
 from warehouse.registry import read_registry
 from warehouse.revisions import PHOTO, QUARANTINED
 from warehouse.schema import TABLES
@@ -106,14 +107,11 @@ def quarantine(home: Home) -> tuple[int, list[Facts]]:
 
 
 def champion(home: Home) -> Facts | None:
-    """Who answers, since when and by which decision; None where the home has no champion.
+    """Who answers, since when and by whose decision; None where the home has no champion.
 
     Raises UserError where the pointer is damaged.
     """
-    try:
-        identity = answering(home)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{home.champion} is damaged ({error}): run `sdaie run --force`") from None
+    identity = read_champion(home)
     if identity is None:
         return None
     past = decisions(Store(home.tables))
@@ -123,6 +121,7 @@ def champion(home: Home) -> Facts | None:
         "detector_id": identity,
         "since": made.decided_at if made else None,
         "decision": made.decision if made else None,
+        "by": made.by if made else None,
     }
 
 
@@ -132,7 +131,7 @@ def last_refusal(home: Home) -> Facts | None:
     past = decisions(store)
     if not past or past[-1].promoted:
         return None
-    against = store.read("promotions", [f"{past[-1].number:06d}"]).filter(~pl.col("passed")).sort("gate", "subject")
+    against = store.read(HISTORY, [f"{past[-1].number:06d}"]).filter(~pl.col("passed")).sort("gate", "subject")
     return {
         "challenger": past[-1].challenger,
         "decided_at": past[-1].decided_at,

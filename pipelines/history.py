@@ -11,17 +11,17 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from assets.promotion import GATES, challenger
 from pipelines.instance import COMMAND_TAG, history_written
+from pipelines.jobs import PART_OF
 from warehouse.failures import FailedRun, Reason
 from warehouse.home import Home
 
-CHALLENGER = "challenger"
-GATES = frozenset({"pretext_validation", "realised_false_positive_rate", "headline_auroc"})
-"""The blocking checks of the asset `challenger`: where only they fail, the run refused it and did what it should."""
 _PARTITION_TAG = "dagster/partition"
 (_STARTED_BY_TAG,) = COMMAND_TAG
 _NO_JOB = "__ASSET_JOB"
 """Dagster's name for the job of a run whose assets were chosen one by one."""
+_PAGE = 50
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Run:
 
 
 def recent_runs(home: Home, number: int) -> list[Run]:
-    """The last runs, the newest first; none where no instance was made yet, and none is made.
+    """The last runs, the newest first, without those that a job started as its parts.
 
-    Raises UserError where Dagster's history cannot be opened.
+    Empty where no instance was made yet, and none is made. Raises UserError where Dagster's history cannot be opened.
     """
     with _looking(home) as instance:
-        return [_run(instance, record) for record in instance.get_run_records(limit=number)] if instance else []
+        return [_run(instance, record) for record in _last(instance, number)] if instance else []
 
 
 def failed_run(instance: dg.DagsterInstance, run_id: str) -> FailedRun:
@@ -57,9 +57,19 @@ def failed_run(instance: dg.DagsterInstance, run_id: str) -> FailedRun:
         run=run_id,
         job=_job(run),
         partition=run.tags.get(_PARTITION_TAG),
+        part_of=run.tags.get(PART_OF),
         refused=_refused(instance, run_id),
         reasons=_reasons(instance, run_id),
     )
+
+
+def _last(instance: dg.DagsterInstance, number: int) -> list[dg.RunRecord]:
+    found: list[dg.RunRecord] = []
+    cursor = None
+    while len(found) < number and (page := instance.get_run_records(limit=_PAGE, cursor=cursor)):
+        found += [record for record in page if PART_OF not in record.dagster_run.tags]
+        cursor = page[-1].dagster_run.run_id
+    return found[:number]
 
 
 @contextmanager
@@ -128,7 +138,7 @@ def _refused(instance: dg.DagsterInstance, run_id: str) -> bool:
         bool(steps)
         and all(_is_failed_check(event) for event in steps)
         and bool(checks)
-        and all(c.asset_key.to_user_string() == CHALLENGER and c.check_name in GATES for c in checks)
+        and all(c.asset_key.to_user_string() == challenger.name and c.check_name in GATES for c in checks)
     )
 
 

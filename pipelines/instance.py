@@ -2,9 +2,10 @@
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import dagster as dg
 
@@ -22,7 +23,7 @@ compute_logs:
 COMMAND_TAG = {"sdaie/started_by": "sdaie run"}
 """Runs with this tag are of the command line: they live no longer than the process that holds the home's lock."""
 
-_UNFINISHED = [
+UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -46,31 +47,57 @@ def open_instance(home: Home) -> dg.DagsterInstance:
 
 
 @contextmanager
-def only_run(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The instance, for the one `sdaie run` of the home at a time; runs that were killed are ended first.
+def only_run(home: Home, wait: Callable[[str], None] | None = None) -> Iterator[dg.DagsterInstance]:
+    """The instance, for the one who brings the home up to date at a time; runs that were killed are ended first.
 
-    Raises UserError where another process runs in this home, and where the home cannot be written.
+    Raises UserError where another process does so (with `wait`, says that and waits for it), and where the home cannot
+    be written.
     """
+    with _locked(home) as lock, history_written(home):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            at_work = f"another `sdaie run` is at work in {home.path}"
+            if wait is None:
+                raise UserError(f"{at_work}: wait for it, or stop it") from None
+            wait(f"{at_work}: waits for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        settings = (prepare(home) / "dagster.yaml").read_text(encoding="utf-8")
+        write_text(home.dagster / "command.yaml", settings + ("" if "compute_logs:" in settings else _NO_COPIES))
+        with dg.DagsterInstance.from_config(str(home.dagster), "command.yaml") as instance:
+            synchronise(home, instance)
+            _end_killed(instance)
+            yield instance
+
+
+def end_killed_runs(home: Home, instance: dg.DagsterInstance) -> None:
+    """End the runs that killed processes left unfinished, so that no other waits for them for ever."""
+    with _locked(home) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # whoever holds it is at work
+        _end_killed(instance)
+
+
+def _end_killed(instance: dg.DagsterInstance) -> None:
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=COMMAND_TAG)):
+        instance.report_run_failed(run, "its process was killed")
+        # A killed step keeps its place in its pool, where the next one would wait for it for ever.
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+@contextmanager
+def _locked(home: Home) -> Iterator[IO[str]]:
+    """The open file whose lock is held by who brings the home up to date. Raises UserError where it cannot be made."""
     lock_file = home.path / ".lock"
     try:
         home.path.mkdir(parents=True, exist_ok=True)
         lock = lock_file.open("w")
     except OSError as error:
         raise as_user_error(error, lock_file) from None
-    with lock, history_written(home):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another `sdaie run` is at work in {home.path}: wait for it, or stop it") from None
-        settings = (prepare(home) / "dagster.yaml").read_text(encoding="utf-8")
-        write_text(home.dagster / "command.yaml", settings + ("" if "compute_logs:" in settings else _NO_COPIES))
-        with dg.DagsterInstance.from_config(str(home.dagster), "command.yaml") as instance:
-            synchronise(home, instance)
-            for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=COMMAND_TAG)):
-                instance.report_run_failed(run, "its process was killed")
-                # A killed step keeps its place in its pool, where the next one would wait for it for ever.
-                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            yield instance
+    with lock:
+        yield lock
 
 
 @contextmanager

@@ -22,12 +22,17 @@ class Reason:
 
 @dataclass(frozen=True)
 class FailedRun:
-    """One run that failed. `when` is UTC, ISO 8601 to the second; `refused`: a challenger did not pass its gate."""
+    """One run that failed. `when` is UTC, ISO 8601 to the second.
+
+    `part_of`: the run of the job that started it as one of its parts, which may have failed with it. `refused`: nothing
+    failed but what a challenger was asked, so the champion answers as before.
+    """
 
     when: str
     run: str
     job: str
     partition: str | None
+    part_of: str | None
     refused: bool
     reasons: Sequence[Reason]
 

@@ -50,7 +50,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         patch.setenv("SDAIE_HOME", str(home.path))
         (path / "later").rmdir()
         with pytest.raises(UserError):
-            run(home, lambda said: None, group="corpus")
+            run(home, lambda said: None, groups=["corpus"])
         yield home
 
 
@@ -159,6 +159,7 @@ def test_the_champion_is_named_with_its_decision_and_who_was_refused_since(score
         "detector_id": "0" * 16,
         "since": made.decided_at,
         "decision": "promoted",
+        "by": "pipeline",
     }
     assert said["refused"] is None
     assert f"champion        combined {'0' * 16}, promoted {made.decided_at}" in shown(scored).splitlines()
@@ -181,7 +182,7 @@ def test_a_champion_of_before_there_were_decisions_has_no_date(scored: Home) -> 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
 def test_a_damaged_pointer_is_one_line(scored: Home, text: str) -> None:
     scored.champion.write_text(text)
-    with pytest.raises(UserError, match=r"champion.json is damaged .*: run `sdaie run --force`"):
+    with pytest.raises(UserError, match=r"champion.json is damaged .*: remove it, and `sdaie run` writes it anew"):
         gathered(scored)
 
 

@@ -15,6 +15,7 @@ import pytest
 from pipelines.failures import failed_runs
 from pipelines.history import recent_runs
 from pipelines.instance import open_instance
+from pipelines.jobs import JOBS
 from pipelines.run import run
 from warehouse.home import Home, UserError
 from warehouse.registry import Corpus, add_corpus
@@ -80,6 +81,23 @@ def test_the_daemon_writes_down_a_failed_run_of_the_command_once(home: Home, ins
     assert "no such file or folder" in reason["reason"]
     shown = recent_runs(home, 1)[0]
     assert (shown.run, shown.status, [vars(each) for each in shown.reasons]) == (line["run"], "failure", [reason])
+
+
+def test_a_job_and_its_part_that_failed_are_two_lines_and_one_run(home: Home, instance: dg.DagsterInstance) -> None:
+    start = tick(instance, None)
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    (ingest,) = (job for job in JOBS if job.name == "ingest")
+    assert isinstance(ingest, dg.JobDefinition)
+    result = ingest.execute_in_process(quiet, instance=instance, raise_on_error=False)
+    tick(instance, start)
+    part, whole = lines(home)[-2:]
+    assert (whole["run"], whole["job"], whole["part_of"]) == (result.run_id, "ingest", None)
+    assert (part["job"], part["partition"], part["part_of"]) == ("sdaie run", "mine", result.run_id)
+    (reason,) = whole["reasons"]
+    assert reason["step"] == "read_photographs"
+    assert reason["reason"] == f"files: {part['reasons'][0]['reason']}"
+    assert recent_runs(home, 1)[0].run == result.run_id
+    assert part["run"] not in [each.run for each in recent_runs(home, 100)]
 
 
 def test_an_error_nobody_expected_is_its_first_line(home: Home, instance: dg.DagsterInstance) -> None:

@@ -5,7 +5,7 @@ from warehouse.failures import FailedRun, Reason, add_failure
 
 
 def failed(run: str) -> FailedRun:
-    return FailedRun("2026-05-01T10:00:00+00:00", run, "sdaie run", None, False, [Reason("files", "größer")])
+    return FailedRun("2026-05-01T10:00:00+00:00", run, "sdaie run", None, None, False, [Reason("files", "größer")])
 
 
 def test_a_run_is_written_once(tmp_path: Path) -> None:
