@@ -90,7 +90,9 @@ def decide(home: Home, decision: Decided, challenger: str, reasons: Rows, *, by:
         number = max((each.number for each in decisions(store)), default=0) + 1
         before = read_champion(home)
         champion = before if decision == "refused" else challenger
-        made = Decision(number, _now(), decision, by, challenger, before, champion)
+        # A home that was made before decisions were written down has a pointer without one.
+        former = None if before == challenger else before
+        made = Decision(number, _now(), decision, by, challenger, former, champion)
         rows = [{**_bare(reason), **vars(made)} for reason in reasons]
         store.write(HISTORY, frame(HISTORY, rows), partition=f"{number:06d}")
         point(home)
