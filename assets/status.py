@@ -140,7 +140,7 @@ def last_refusal(home: Home) -> Facts | None:
 
 
 def drift(home: Home) -> list[Facts]:
-    """What has moved so far from the photographs the champion was made of that it should be made anew."""
+    """What makes retraining due: the measures by which new photographs are others than the champion was made from."""
     if "drift" not in TABLES:
         return []
     due = Store(home.tables).read("drift", columns=["measure", "subject", "due", "reason"]).filter("due")

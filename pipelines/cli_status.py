@@ -123,8 +123,10 @@ def _due(facts: dict[str, Any]) -> Iterator[str]:
         for group in dict.fromkeys(each["group"] for each in facts["due"]):
             stages = [_stage(each) for each in facts["due"] if each["group"] == group]
             yield from _wrapped(f"  {group}", ", ".join(stages))
-    for each in facts["drift"]:
-        yield from _wrapped("drift", f"{each['measure']} of {each['subject']}: {each['reason']}")
+    # The row `retraining` names the others; alone it says why nothing could be compared.
+    moved = [each for each in facts["drift"] if each["measure"] != "retraining"] or facts["drift"]
+    if moved:
+        yield from _wrapped("retraining", f"due: {'; '.join(each['reason'] for each in moved)}")
 
 
 def _stage(due: dict[str, Any]) -> str:
