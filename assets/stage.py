@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ import polars as pl
 from assets.partitions import BENCHMARK, CORPORA, partition_keys
 from warehouse.compute import Compute
 from warehouse.home import Home, UserError
+from warehouse.home_lock import held_together
 from warehouse.progress import counter
 from warehouse.registry import Registry, read_registry
 from warehouse.schema import TABLES
@@ -29,6 +31,8 @@ from warehouse.store import WHOLE, Manifest, Shard, Store
 OWNERS = ["team:sdaie"]
 FORCE_TAG = "sdaie/force"
 """A run with this tag makes its assets anew though they are current."""
+HOLDER_TAG = "sdaie/started_by"
+"""A run with this tag is of a process that holds the home's lock already."""
 Partitioned = Literal["corpora", "benchmark"]
 _DEFINITIONS = {"corpora": CORPORA, "benchmark": BENCHMARK}
 
@@ -241,13 +245,15 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         force = context.run.tags.get(FORCE_TAG) == "true"
         work = Context(Home.find(), partition, context.log.info, launch, force)
         try:
-            started = time.monotonic()
-            manifest: Manifest | None
-            if not force and stage.is_current(work):
-                manifest = work.store.manifest(stage.tables[0], stage.store_partition(work))
-                assert manifest is not None
-                return _result(stage, work, manifest, {"unchanged": 1})
-            manifest, product = stage.materialise(work)
+            held = HOLDER_TAG in context.run.tags
+            with nullcontext() if held else held_together(work.home, context.log.info):
+                started = time.monotonic()
+                manifest: Manifest | None
+                if not force and stage.is_current(work):
+                    manifest = work.store.manifest(stage.tables[0], stage.store_partition(work))
+                    assert manifest is not None
+                    return _result(stage, work, manifest, {"unchanged": 1})
+                manifest, product = stage.materialise(work)
         except UserError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         seconds = time.monotonic() - started

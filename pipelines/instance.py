@@ -1,16 +1,16 @@
 """The Dagster instance of a home: its folder, its settings, its partitions, and what killed runs left in it."""
 
-import fcntl
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import dagster as dg
 
 from assets.partitions import synchronise
-from warehouse.home import Home, UserError, as_user_error, write_text
+from assets.stage import HOLDER_TAG
+from warehouse.home import Home, UserError, write_text
+from warehouse.home_lock import held_alone
 
 SETTINGS = Path(__file__).with_name("dagster.yaml")
 # A command speaks on its own terminal. Copying that into log files takes two processes a step, and they answer Ctrl-C
@@ -20,8 +20,8 @@ compute_logs:
   module: dagster.core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
 """
-COMMAND_TAG = {"sdaie/started_by": "sdaie run"}
-"""Runs with this tag are of the command line: they live no longer than the process that holds the home's lock."""
+COMMAND_TAG = {HOLDER_TAG: "sdaie run"}
+"""Runs with this tag live no longer than the process that holds the home's lock."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -53,15 +53,7 @@ def only_run(home: Home, wait: Callable[[str], None] | None = None) -> Iterator[
     Raises UserError where another process does so (with `wait`, says that and waits for it), and where the home cannot
     be written.
     """
-    with _locked(home) as lock, history_written(home):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            at_work = f"another `sdaie run` is at work in {home.path}"
-            if wait is None:
-                raise UserError(f"{at_work}: wait for it, or stop it") from None
-            wait(f"{at_work}: waits for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with held_alone(home, wait), history_written(home):
         settings = (prepare(home) / "dagster.yaml").read_text(encoding="utf-8")
         write_text(home.dagster / "command.yaml", settings + ("" if "compute_logs:" in settings else _NO_COPIES))
         with dg.DagsterInstance.from_config(str(home.dagster), "command.yaml") as instance:
@@ -72,12 +64,11 @@ def only_run(home: Home, wait: Callable[[str], None] | None = None) -> Iterator[
 
 def end_killed_runs(home: Home, instance: dg.DagsterInstance) -> None:
     """End the runs that killed processes left unfinished, so that no other waits for them for ever."""
-    with _locked(home) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # whoever holds it is at work
-        _end_killed(instance)
+    try:
+        with held_alone(home):
+            _end_killed(instance)
+    except UserError:
+        return  # whoever holds it is at work
 
 
 def _end_killed(instance: dg.DagsterInstance) -> None:
@@ -85,19 +76,6 @@ def _end_killed(instance: dg.DagsterInstance) -> None:
         instance.report_run_failed(run, "its process was killed")
         # A killed step keeps its place in its pool, where the next one would wait for it for ever.
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-@contextmanager
-def _locked(home: Home) -> Iterator[IO[str]]:
-    """The open file whose lock is held by who brings the home up to date. Raises UserError where it cannot be made."""
-    lock_file = home.path / ".lock"
-    try:
-        home.path.mkdir(parents=True, exist_ok=True)
-        lock = lock_file.open("w")
-    except OSError as error:
-        raise as_user_error(error, lock_file) from None
-    with lock:
-        yield lock
 
 
 @contextmanager
