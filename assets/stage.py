@@ -18,9 +18,10 @@ from typing import Any, Literal
 import dagster as dg
 import polars as pl
 
+from assets.asset_metadata import column_lineage, column_schema, preview
 from assets.partitions import BENCHMARK, CORPORA, partition_keys
 from warehouse.compute import Compute
-from warehouse.home import Home, UserError
+from warehouse.home import Home, UserError, digest
 from warehouse.home_lock import held_together
 from warehouse.progress import counter
 from warehouse.registry import Registry, read_registry
@@ -228,7 +229,7 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         code_version=str(stage.version),
         deps=[dg.AssetKey(name) for name in (*(u.name for u in stage.upstream), *stage.external)],
         partitions_def=_DEFINITIONS[stage.partitioned] if stage.partitioned else None,
-        metadata={"dagster/column_schema": _column_schema(stage.tables[0])},
+        metadata={"dagster/column_schema": column_schema(stage.tables[0])},
         automation_condition=dg.AutomationCondition.eager() if stage.eager else None,
         pool="training" if "torch" in stage.kinds else None,
     )
@@ -272,18 +273,28 @@ def _result(
     pictures: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult[None]:
     table, partition = stage.tables[0], stage.store_partition(context)
+    # What a person opens lies in the home itself; weights, deeper.
+    files = [path for path in stage.files(context) if path.parent == context.home.path]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": manifest.rows,
-            "dagster/column_schema": _column_schema(table),
+            "dagster/column_schema": column_schema(table),
+            "dagster/column_lineage": column_lineage(table, {each.name: each.tables[0] for each in stage.upstream}),
             "path": dg.MetadataValue.path(str(context.store.folder(table, partition))),
+            **{path.name: dg.MetadataValue.url(path.as_uri()) for path in files},
             "table_version": TABLES[table].version,
-            "preview": dg.MetadataValue.md(_preview(context.store, table, partition)),
+            "preview": dg.MetadataValue.md(preview(context.store, table, partition)),
             **dict(numbers),
             **{title: dg.MetadataValue.md(picture) for title, picture in (pictures or {}).items() if picture},
         },
-        data_version=dg.DataVersion(manifest.digest),
+        data_version=dg.DataVersion(_data_version(stage, context, manifest)),
     )
+
+
+def _data_version(stage: Stage, context: Context, manifest: Manifest) -> str:
+    """What downstream stages depend on: of a stage with several tables, all of them."""
+    others = [context.store.manifest(table, stage.store_partition(context)) for table in stage.tables[1:]]
+    return digest([manifest.digest, *(other and other.digest for other in others)]) if others else manifest.digest
 
 
 def _commit(
@@ -291,29 +302,3 @@ def _commit(
 ) -> Manifest:
     shards = [store.write_shard(table, rows, partition=partition)] if isinstance(rows, pl.DataFrame) else rows
     return store.commit(table, shards, partition=partition, provenance=provenance)
-
-
-def _column_schema(table: str) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[dg.TableColumn(c.name, str(c.type), description=c.comment) for c in TABLES[table].columns]
-    )
-
-
-def _preview(store: Store, table: str, partition: str) -> str:
-    """Five rows as a Markdown table; long and binary values are cut."""
-    columns = [c.name for c in TABLES[table].columns if c.name != "png"]
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    for path in store.paths(table, [partition])[:1]:
-        rows = pl.read_parquet(path, columns=columns, n_rows=5).iter_rows()
-        lines += ["| " + " | ".join(_short(value) for value in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _short(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return f"{len(value)} numbers"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    text = text.replace("|", "\\|").replace("\n", " ")
-    return text if len(text) <= 24 else text[:23] + "…"

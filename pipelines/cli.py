@@ -18,7 +18,7 @@ from pipelines.cli_detect import detect
 from pipelines.cli_measured import benchmark, detector
 from pipelines.cli_options import home_option, say
 from pipelines.cli_status import status
-from warehouse.home import PROJECT, Home, UserError
+from warehouse.home import Home, UserError
 
 GROUPS = ("corpus", "exif", "training", "detection", "benchmark", "promotion", "publication")
 
@@ -194,17 +194,13 @@ def demo(home: Home) -> None:
 
 @cli.command()
 @home_option
-@click.option("--port", default=3000, show_default=True, help="Port on the loopback address.")
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port to serve at.")
 @click.pass_obj
 def ui(home: Home, port: int) -> None:
-    """Start the Dagster UI on the loopback address with this home."""
-    from pipelines.instance import open_instance
+    """Serve the Dagster UI of this home on the loopback address, until Ctrl-C."""
+    from pipelines.ui import serve
 
-    with open_instance(home):
-        os.environ["DAGSTER_HOME"] = str(home.dagster)
-    workspace = str(PROJECT / "workspace.yaml")
-    dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execv(dagster, [dagster, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)])
+    serve(home, port, say)
 
 
 def main() -> None:

@@ -40,10 +40,14 @@ def prepare(home: Home) -> Path:
 
 
 def open_instance(home: Home) -> dg.DagsterInstance:
-    """The instance of the home, with a partition for everything registered. Use as a context manager."""
-    instance = dg.DagsterInstance.from_config(str(prepare(home)))
-    synchronise(home, instance)
-    return instance
+    """The instance of the home, with a partition for everything registered. Use as a context manager.
+
+    Raises UserError where the home cannot be written.
+    """
+    with history_written(home):
+        instance = dg.DagsterInstance.from_config(str(prepare(home)))
+        synchronise(home, instance)
+        return instance
 
 
 @contextmanager
