@@ -1,4 +1,4 @@
-"""The command `sdaie`: corpus, benchmark, detector, backbone, run, promote, rollback, detect, query and more.
+"""The command `sdaie`: corpus, benchmark, detector, backbone, run, status, promote, rollback, detect, query and more.
 
 Parsing words and printing answers belong here, with the exit codes scripts rely on: 0 done, 1 something asked for could
 not be done, 2 wrong usage. A user's mistake is one line, never a traceback. What the commands do belongs to the rooms
@@ -17,6 +17,7 @@ from pipelines.cli_calibrate import calibrate
 from pipelines.cli_detect import detect
 from pipelines.cli_measured import benchmark, detector
 from pipelines.cli_options import home_option, say
+from pipelines.cli_status import status
 from warehouse.home import Home, UserError
 
 GROUPS = ("corpus", "exif", "training", "detection", "benchmark", "promotion", "publication")
@@ -76,6 +77,7 @@ cli.add_command(benchmark)
 cli.add_command(detector)
 cli.add_command(calibrate)
 cli.add_command(detect)
+cli.add_command(status)
 
 
 @cli.group()

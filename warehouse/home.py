@@ -115,6 +115,11 @@ class Home:
         return self.path / "calibrations"
 
     @property
+    def failures(self) -> Path:
+        """The history of failed runs, one line each."""
+        return self.path / "failures.jsonl"
+
+    @property
     def catalogue(self) -> Path:
         """The DuckDB file."""
         return self.path / "catalogue.duckdb"
