@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.promotion import GATES, challenger
-from pipelines.instance import COMMAND_TAG, history_written
-from pipelines.jobs import PART_OF
+from pipelines.instance import COMMAND_TAG, PART_OF, history_written
 from warehouse.failures import FailedRun, Reason
 from warehouse.home import Home
 

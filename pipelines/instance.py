@@ -23,6 +23,9 @@ compute_logs:
 COMMAND_TAG = {HOLDER_TAG: "sdaie run"}
 """Runs with this tag live no longer than the process that holds the home's lock."""
 
+PART_OF = "sdaie/part_of"
+"""Tag of the runs that a step of a job starts: the run of the job."""
+
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
