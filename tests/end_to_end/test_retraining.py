@@ -15,6 +15,7 @@ from tests.end_to_end.conftest import Sdaie
 from tests.end_to_end.served import served, wait_for
 from tests.end_to_end.test_chain import tables
 from tests.end_to_end.test_kill import trainers
+from warehouse.catalogue import query
 from warehouse.champion import read_champion
 from warehouse.home import Home
 from warehouse.registry import Corpus, add_corpus, set_reconstruction, set_training
@@ -35,7 +36,7 @@ def home(finished: Home, tmp_path: Path) -> Home:
     return copy
 
 
-def test_the_schedule_fires_and_new_photographs_are_found(home: Home) -> None:
+def test_the_schedule_fires_by_itself(home: Home) -> None:
     with home.registry.open("a") as registry:
         registry.write(EVERY_MINUTE)
     with served(home) as ui:
@@ -43,15 +44,24 @@ def test_the_schedule_fires_and_new_photographs_are_found(home: Home) -> None:
         assert run.tags["dagster/schedule_name"] == "retrain_weekly"
         assert ui.ended(run.run_id) == SUCCESS
         assert not ui.runs("ingest")
-        before = len(Store(home.tables).read("photos", columns=["photo_id"]))
-        taken = sorted((home.simulated / "corpus").rglob("*.jpg"))[0]
-        # Bytes behind the end of a JPEG change nothing but its identity.
-        taken.with_name("new.jpg").write_bytes(taken.read_bytes() + b"new")
-        wait_for(lambda: len(Store(home.tables).read("photos", columns=["photo_id"])) == before + 1, 240)
+
+
+def test_new_photographs_in_a_folder_are_read_and_published(home: Home) -> None:
+    store = Store(home.tables)
+    before = len(store.read("photos", columns=["photo_id"]))
+    taken = sorted((home.simulated / "corpus").rglob("*.jpg"))[0]
+    # Bytes behind the end of a JPEG change nothing but its identity.
+    taken.with_name("new.jpg").write_bytes(taken.read_bytes() + b"new")
+    with served(home) as ui:
         asked = wait_for(lambda: next(iter(ui.runs("ingest"))), 150)
         assert asked.tags["dagster/sensor_name"] == "new_files"
         assert asked.tags["sdaie/changed"] == "simulated"
         assert ui.ended(asked.run_id) == SUCCESS
+        assert len(store.read("photos", columns=["photo_id"])) == before + 1
+        assert len(store.read("exif", columns=["photo_id"])) == before + 1
+        # What is cheap follows by itself.
+        photographs = "SELECT count(*) FROM photos"
+        wait_for(lambda: query(home, photographs).rows == [(before + 1,)], 240)
 
 
 def test_a_killed_worker_leaves_nothing_behind_and_the_next_run_goes_on(home: Home) -> None:
