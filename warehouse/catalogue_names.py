@@ -43,9 +43,9 @@ def names_of(catalogue: Path) -> Names:
                 "SELECT sql FROM duckdb_views() WHERE database_name = 'catalogue' AND NOT internal"
             ).fetchall()
             columns = connection.execute(
-                "SELECT table_name, column_name FROM duckdb_columns() JOIN duckdb_tables() USING (table_oid) "
-                "WHERE duckdb_columns.database_name = 'catalogue' AND duckdb_tables.database_name = 'catalogue' "
-                f"AND column_name IN ({', '.join(map(literal, sorted(IDENTITY_COLUMNS)))})"
+                "SELECT c.table_name, c.column_name FROM duckdb_columns() c JOIN duckdb_tables() t "
+                "ON c.database_oid = t.database_oid AND c.table_oid = t.table_oid WHERE c.database_name = 'catalogue' "
+                f"AND c.column_name IN ({', '.join(map(literal, sorted(IDENTITY_COLUMNS)))})"
             ).fetchall()
             found: set[str] = set()
             for table, column in columns:

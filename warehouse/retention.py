@@ -41,8 +41,10 @@ class Removal:
 
     @classmethod
     def of(cls, kind: str, path: Path) -> "Removal":
-        """With the sizes that its files have now."""
-        sizes = [status for file in _files(path) if (status := _size(file)) is not None]
+        """With the sizes that its files have now; temporary files in a folder go by themselves."""
+        sizes = [
+            status for file in (_lasting(path) if path.is_dir() else [path]) if (status := _size(file)) is not None
+        ]
         return cls(kind, path, len(sizes), sum(sizes))
 
 
@@ -127,12 +129,18 @@ def former_versions(store: Store, named: Collection[Path]) -> Iterator[Removal]:
 
 
 def seen_by_the_gone(store: Store, named: Collection[Path], gone: Callable[[str], bool]) -> Iterator[Removal]:
-    """Partitions of `champion_photographs`, older than a day, all of whose detectors are gone."""
+    """Partitions of `champion_photographs`, older than a day, all of whose detectors are gone.
+
+    First the manifest, so that the next catalogue does not name the shards; those that a catalogue names now stay, as
+    do those younger than a week (`unnamed_shards`).
+    """
+    kind = "photographs of gone detectors"
     for partition in store.partitions(SEEN):
-        folder = store.folder(SEEN, partition)
-        of = _values(store.paths(SEEN, [partition]), "detector_id")
-        if of and all(map(gone, of)) and not _names_below(folder, named) and time.time() - changed(folder) > DAY:
-            yield Removal.of("photographs of gone detectors", folder)
+        shards, manifest = store.paths(SEEN, [partition]), store.folder(SEEN, partition) / "manifest.json"
+        of = _values(shards, "detector_id")
+        if of and all(map(gone, of)) and _age(manifest) > DAY:
+            yield Removal.of(kind, manifest)
+            yield from (Removal.of(kind, path) for path in shards if path not in named and _age(path) > WEEK)
 
 
 def unneeded_weights(
@@ -166,8 +174,11 @@ def last_written(store: Store, table: str) -> float | None:
 
 
 def changed(folder: Path) -> float:
-    """When a folder or anything below it changed last, in seconds since 1970."""
-    return max(_time_or_now(path) for path in (folder, *folder.rglob("*")))
+    """When a file below a folder changed last, or, where it has none, the folder; in seconds since 1970.
+
+    Temporary files that go by themselves do not count, nor folders beside files: their times change as files go.
+    """
+    return max(map(_time_or_now, list(_lasting(folder)) or [folder]))
 
 
 def _values(paths: Iterable[Path], column: str) -> set[str]:
@@ -183,8 +194,10 @@ def _names_below(folder: Path, named: Collection[Path]) -> bool:
     return any(folder in path.parents for path in named)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    return (file for file in ([path] if not path.is_dir() else path.rglob("*")) if not file.is_dir())
+def _lasting(folder: Path) -> Iterator[Path]:
+    """Files below a folder but for temporary ones older than a day."""
+    files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return (path for path in files if not path.name.startswith(".") or _age(path) <= DAY)
 
 
 def _size(file: Path) -> int | None:
