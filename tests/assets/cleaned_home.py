@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from assets.champions import decide
 from models.backbone import PRESETS, random_backbone
@@ -40,10 +41,11 @@ def backbone(generation: int) -> str:
 
 
 def age(home: Home, days: float) -> None:
-    """Give what was changed within the last day this age."""
+    """Give what was changed within the last day this age, but for pictures, which would be read again."""
     then = time.time() - days * DAY
+    pictures = {home.path / "photographs", home.simulated}
     for path in (home.path, *home.path.rglob("*")):
-        if path.lstat().st_mtime > time.time() - DAY:
+        if path.lstat().st_mtime > time.time() - DAY and pictures.isdisjoint({path, *path.parents}):
             os.utime(path, (then, then), follow_symlinks=False)
 
 
@@ -84,7 +86,7 @@ def make_home(path: Path) -> Cleaned:
 
 def write_tables(store: Store, generation: int, detector: str) -> None:
     row = {"detector": "combined", "track": "as_shipped", "detector_id": detector, "backbone": backbone(generation)}
-    tables = {
+    tables: dict[tuple[str, str], list[dict[str, Any]]] = {
         ("detectors", "squares"): [dict.fromkeys(frame("detectors", []).columns) | row],
         ("backbones", "trained"): [{"role": "trained", "origin": "trained", "backbone": backbone(generation)}],
         ("autoencoders", "all"): [{"make": "m", "autoencoders": backbone(generation)}],
