@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from pipelines.cli_calibrate import calibrate
+from pipelines.cli_clean import clean
 from pipelines.cli_detect import detect
 from pipelines.cli_measured import benchmark, detector
 from pipelines.cli_options import home_option, say
@@ -76,6 +77,7 @@ def corpus_add(home: Home, name: str, source: str, group: str | None, use: Seque
 cli.add_command(benchmark)
 cli.add_command(detector)
 cli.add_command(calibrate)
+cli.add_command(clean)
 cli.add_command(detect)
 cli.add_command(status)
 

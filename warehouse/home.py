@@ -125,6 +125,11 @@ class Home:
         return self.path / "catalogue.duckdb"
 
     @property
+    def catalogue_names(self) -> Path:
+        """What the catalogue and the one before it name, for the clean-up to leave there."""
+        return self.path / "catalogue.names.json"
+
+    @property
     def report(self) -> Path:
         """The HTML report."""
         return self.path / "report.html"
