@@ -7,7 +7,7 @@ detector never answers, and whoever is killed between the two is finished by the
 
 import fcntl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -85,17 +85,21 @@ def decide(home: Home, decision: Decided, challenger: str, reasons: Rows, *, by:
 
     Raises UserError where the home cannot be written.
     """
+    with deciding(home):
+        return _decide(home, decision, challenger, reasons, by)
+
+
+def _decide(home: Home, decision: Decided, challenger: str, reasons: Rows, by: str) -> Decision:
     store = Store(home.tables)
-    with _alone(home):
-        number = max((each.number for each in decisions(store)), default=0) + 1
-        before = read_champion(home)
-        champion = before if decision == "refused" else challenger
-        # A home that was made before decisions were written down has a pointer without one.
-        former = None if before == challenger else before
-        made = Decision(number, _now(), decision, by, challenger, former, champion)
-        rows = [{**_bare(reason), **vars(made)} for reason in reasons]
-        store.write(HISTORY, frame(HISTORY, rows), partition=f"{number:06d}")
-        point(home)
+    number = max((each.number for each in decisions(store)), default=0) + 1
+    before = read_champion(home)
+    champion = before if decision == "refused" else challenger
+    # A home that was made before decisions were written down has a pointer without one.
+    former = None if before == challenger else before
+    made = Decision(number, _now(), decision, by, challenger, former, champion)
+    rows = [{**_bare(reason), **vars(made)} for reason in reasons]
+    store.write(HISTORY, frame(HISTORY, rows), partition=f"{number:06d}")
+    point(home)
     return made
 
 
@@ -115,37 +119,39 @@ def promote(home: Home, identity: str) -> Decision:
 
     Raises UserError where the home has no such detector, or it answers already.
     """
-    known = detectors_here(home)
-    found = [each for each in known if each.startswith(identity)]
-    if len(found) != 1:
-        said = f"{identity!r} stands for {', '.join(found)}" if found else f"no detector {identity!r} is here"
-        raise UserError(f"{said}; there are {', '.join(known) or 'none: `sdaie run` makes one'}")
-    if found[0] == read_champion(home):
-        raise UserError(f"{found[0]} answers already")
-    return decide(home, "promoted_by_hand", found[0], [_by_hand("promoted by a person")], by="person")
+    with deciding(home):
+        known = detectors_here(home)
+        found = [each for each in known if each.startswith(identity)]
+        if len(found) != 1:
+            said = f"{identity!r} stands for {', '.join(found)}" if found else f"no detector {identity!r} is here"
+            raise UserError(f"{said}; there are {', '.join(known) or 'none: `sdaie run` makes one'}")
+        if found[0] == read_champion(home):
+            raise UserError(f"{found[0]} answers already")
+        return _decide(home, "promoted_by_hand", found[0], [_by_hand("promoted by a person")], "person")
 
 
 def roll_back(home: Home) -> Decision:
     """A person's own decision: the champion before this one answers again. Raises UserError where there is none."""
-    champion = read_champion(home)
-    past = [each for each in decisions(Store(home.tables)) if each.promoted]
-    brought = next((each for each in reversed(past) if each.champion == champion and _forward(each)), None)
-    if champion is None or brought is None or brought.champion_before is None:
-        raise UserError("there is no champion before this one to go back to")
-    former = brought.champion_before
-    if not home.detector_file(former).exists():
-        raise UserError(f"the champion before this one, {former}, is no longer in {home.detectors}")
-    return decide(home, "rolled_back", former, [_by_hand(f"{champion} was taken back by a person")], by="person")
+    with deciding(home):
+        champion = read_champion(home)
+        past = [each for each in decisions(Store(home.tables)) if each.promoted]
+        brought = next((each for each in reversed(past) if each.champion == champion and _forward(each)), None)
+        if champion is None or brought is None or brought.champion_before is None:
+            raise UserError("there is no champion before this one to go back to")
+        former = brought.champion_before
+        if not home.detector_file(former).exists():
+            raise UserError(f"the champion before this one, {former}, is no longer in {home.detectors}")
+        return _decide(home, "rolled_back", former, [_by_hand(f"{champion} was taken back by a person")], "person")
 
 
 def detectors_here(home: Home) -> list[str]:
-    """Identities of the detectors of the home that could answer: those that are measured alone left out."""
+    """Identities of the detectors of the home that could answer: whole files, not those that are measured alone."""
     from models.combined import CombinedDetector
 
     found = []
     for folder in sorted(home.detectors.glob("*/")):
         file = home.detector_file(folder.name)
-        if file.exists():
+        with suppress(FileNotFoundError, ValueError):
             parts = [part.name for part in CombinedDetector.from_bytes(file.read_bytes()).parts]
             if parts != [RECONSTRUCTION]:
                 found.append(folder.name)
@@ -169,8 +175,8 @@ def _now() -> str:
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """Decisions are numbered, so they are made one at a time."""
+def deciding(home: Home) -> Iterator[None]:
+    """Decisions are numbered, so they are made one at a time, and not while detectors are removed."""
     file = home.path / ".promotions.lock"
     try:
         lock = file.open("w")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assets.backbone import WEIGHTS
-from assets.champions import Decision, answering, decisions, opponent
+from assets.champions import Decision, decisions, opponent
 from warehouse.home import Home
 from warehouse.registry import read_registry
 from warehouse.retention import (
@@ -93,7 +93,7 @@ def champions(home: Home) -> set[str]:
     Their files hold the networks they judge by, so they need no backbone beside them.
     """
     past = [decision for decision in decisions(Store(home.tables)) if decision.promoted]
-    answered = dict.fromkeys([answering(home), *(decision.champion for decision in reversed(past))])
+    answered = dict.fromkeys([read_champion(home), *(decision.champion for decision in reversed(past))])
     kept = [each for each in answered if each is not None][: read_registry(home).retrain.keep]
     before = {identity for champion in kept for identity in (_before(past, champion), opponent(home, champion))}
     return {each for each in (*kept, *before) if each is not None}

@@ -6,6 +6,7 @@ What is removed belongs to `assets/cleaning.py`; the words of the command to `cl
 import dagster as dg
 from pydantic import Field
 
+from assets.champions import deciding
 from assets.cleaning import Removed
 from assets.cleaning import clean as clean_home
 from pipelines.instance import only_run
@@ -29,7 +30,9 @@ def clean(home: Home, *, dry_run: bool = False, own_run: str | None = None) -> l
                 f"run {others[0].run_id} ({others[0].job_name}) is at work in {home.path}: wait for it, or end it in "
                 "`sdaie ui`"
             )
-        return clean_home(home)
+        # A person may go back to a former champion meanwhile, whose file has to be there then.
+        with deciding(home):
+            return clean_home(home)
 
 
 def in_words(removed: Removed) -> str:

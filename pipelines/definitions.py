@@ -5,6 +5,7 @@ import dagster as dg
 from assets.chain import EXTERNAL, STAGES
 from assets.checks import CHECKS
 from assets.stage import to_asset
+from pipelines.cleaning import clean_up
 from pipelines.console import console
 from pipelines.failures import failed_runs
 from pipelines.jobs import JOBS
@@ -20,7 +21,7 @@ def build_definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[*(to_asset(stage) for stage in STAGES), *EXTERNAL],
         asset_checks=CHECKS,
-        jobs=[*JOBS, *SETUP_JOBS],
+        jobs=[*JOBS, clean_up, *SETUP_JOBS],
         schedules=[retrain_weekly(_registry().retrain)],
         sensors=[registered_partitions, new_files, failed_runs, eager],
         loggers={"console": console},

@@ -8,13 +8,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets.champions import answering, decisions, promote, roll_back
+from assets.champions import decisions, promote, roll_back
 from assets.cleaning import clean, unneeded
 from assets.detection import choose, detect
 from tests.assets.cleaned_home import GENERATIONS, IMPORTED, Cleaned, age, backbone, make_home, tree
 from tests.small_detector import jpeg, photograph
 from warehouse.catalogue import ask, build_catalogue, connect
 from warehouse.catalogue_names import names_in_use
+from warehouse.champion import read_champion
 from warehouse.home import Home, UserError
 from warehouse.retention import DAY, remove
 from warehouse.schema import TABLES
@@ -78,7 +79,7 @@ def test_tables_champions_and_both_catalogues_are_as_before(cleaned: Cleaned, tm
     for _ in range(2):
         roll_back(home)
         assert choose(home).load()
-    assert answering(home) == cleaned.detectors[-3]
+    assert read_champion(home) == cleaned.detectors[-3]
 
 
 def test_photographs_of_gone_detectors_go_when_no_catalogue_names_them(cleaned: Cleaned) -> None:
@@ -189,9 +190,9 @@ def test_an_old_detector_that_a_person_chose_stays_with_whom_it_replaced(
     promote(cleaned.home, cleaned.detectors[0])
     age(cleaned.home, 20)
     clean(cleaned.home)
-    assert answering(cleaned.home) == cleaned.detectors[0]
+    assert read_champion(cleaned.home) == cleaned.detectors[0]
     roll_back(cleaned.home)
-    assert answering(cleaned.home) == cleaned.detectors[-1]
+    assert read_champion(cleaned.home) == cleaned.detectors[-1]
     assert len(decisions(cleaned.store)) == GENERATIONS + 2
 
 
