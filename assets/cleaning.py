@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from assets.backbone import WEIGHTS
 from assets.champions import Decision, decisions, opponent
+from warehouse.champion import read_champion
 from warehouse.home import Home
 from warehouse.registry import read_registry
 from warehouse.retention import (
