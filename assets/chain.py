@@ -14,6 +14,7 @@ from assets.corpus import photos, splits
 from assets.crawl import files
 from assets.crops import crops
 from assets.detectors import detectors, reference_features
+from assets.drift import drift
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif
 from assets.exif_claims import exif_claims, pretext_outputs
@@ -71,6 +72,7 @@ STAGES: tuple[Stage, ...] = (
     benchmark_comparisons,
     benchmark_calibration,
     benchmark_extremes,
+    drift,
     catalogue,
     report,
 )

@@ -16,6 +16,7 @@ from assets.binary_images import binary_images
 from assets.corpus import photos, splits
 from assets.crawl import files
 from assets.detectors import detectors, reference_features
+from assets.drift import drift
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif
 from assets.exif_claims import exif_claims, pretext_outputs
@@ -36,7 +37,7 @@ PUBLISHED = [
     *(photo_hashes, benchmark_images, benchmark_hashes, near_duplicates, benchmark_features, benchmark_scores),
     *(benchmark_metrics, benchmark_comparisons, benchmark_calibration, benchmark_extremes),
     *(binary_images, binary_networks, exif_second_opinion, pretext_outputs, exif_claims),
-    *(square_features, square_detectors),
+    *(square_features, square_detectors, drift),
     *(reference_pixel_scores, other_detectors, benchmark_pixel_scores, table_scores, format_rule),
 ]
 
