@@ -1,4 +1,4 @@
-"""The most and the least photographic images of each benchmark set by the champion, with small pictures.
+"""The most and the least photographic images of each set by the newest combined detector, with small pictures.
 
 Choosing them and making their pictures belong here; how the pictures are shown belongs to the report.
 """
@@ -15,8 +15,8 @@ from PIL import Image
 from assets.benchmark_images import benchmark_images, folder_of
 from assets.benchmark_scores import benchmark_scores
 from assets.decoding import decoding
-from assets.square_detectors import champion
 from assets.stage import Context, Product, stage
+from warehouse.champion import COMBINED
 from warehouse.places import Place, RefusedError
 from warehouse.registry import resolve
 from warehouse.shards import Quarantined, Rows, frame, quarantine_frame
@@ -31,7 +31,7 @@ _QUALITY = 80
 @stage(
     group="benchmark",
     tables=["benchmark_extremes"],
-    upstream=[benchmark_images, benchmark_scores, champion],
+    upstream=[benchmark_images, benchmark_scores],
 )
 def benchmark_extremes(context: Context) -> Product:
     """The 8 most and 8 least photographic photographs and generated images of each set, on the headline track."""
@@ -62,18 +62,17 @@ def benchmark_extremes(context: Context) -> Product:
 
 
 def _judged(context: Context) -> pl.DataFrame:
-    """What the champion says of every image of the registered sets on the headline track."""
+    """What the newest combined detector says of every image of the registered sets on the headline track."""
     from models.perturbations import NONE
     from models.tracks import FORMAT_MATCHED
 
     partitions = context.benchmark_partitions()
-    name = context.store.read("champions", columns=["detector"])["detector"].item()
     images = context.store.read("benchmark_images", partitions, ["dataset", "image_id", "uri"])
     columns = ["dataset", "label", "image_id", "generator", "detector", "track", "perturbation", "score", "p_value"]
     return (
         context.store.read("benchmark_scores", partitions, columns)
         .filter(
-            pl.col("detector") == name,
+            pl.col("detector") == COMBINED,
             pl.col("track") == FORMAT_MATCHED,
             pl.col("perturbation") == NONE,
             pl.col("score").is_not_null(),

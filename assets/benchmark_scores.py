@@ -11,11 +11,13 @@ import polars as pl
 
 from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
+from assets.champion_before import BEFORE, champion_before
 from assets.corpus import photos
 from assets.detectors import detectors, feature_matrix, load_detectors
 from assets.other_detectors import OTHERS, calibration_scores, judge, other_detectors
+from assets.pixel_detectors import calibrations
 from assets.pixel_scores import benchmark_pixel_scores
-from assets.square_detectors import SQUARES, calibrations, square_detectors
+from assets.square_detectors import SQUARES, square_detectors
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
 from warehouse.shards import frame
@@ -27,7 +29,7 @@ from warehouse.shards import frame
     partitioned="benchmark",
     upstream=[
         *(photos, benchmark_images, benchmark_features, benchmark_pixel_scores),
-        *(detectors, other_detectors, square_detectors),
+        *(detectors, other_detectors, square_detectors, champion_before),
     ],
     kinds=["parquet", "scikitlearn"],
 )
@@ -62,7 +64,7 @@ def _of_pixels(context: Context, images: pl.DataFrame) -> Iterator[pl.DataFrame]
     from models.tracks import calibrated_as
 
     scores = context.store.read("pixel_scores", [context.partition]).join(images, on="image_id")
-    calibrated_here = context.store.read("detectors", [OTHERS, SQUARES])
+    calibrated_here = context.store.read("detectors", [OTHERS, SQUARES, BEFORE])
     known = {(row["detector"], row["track"]): row for row in calibrated_here.iter_rows(named=True)}
     on_squares = calibrations(context)
     keys = ["detector", "detector_version", "track"]

@@ -10,6 +10,7 @@ from assets.benchmark_metrics import benchmark_calibration, benchmark_comparison
 from assets.benchmark_scores import benchmark_scores
 from assets.binary import binary_networks
 from assets.binary_images import binary_crops, binary_images
+from assets.champion_before import champion_before
 from assets.corpus import photos, splits
 from assets.crawl import files
 from assets.crops import crops
@@ -23,11 +24,12 @@ from assets.exif_second_opinion import exif_second_opinion
 from assets.format_rule import format_rule
 from assets.other_detectors import other_detectors
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
+from assets.promotion import challenger, champion
 from assets.publication import catalogue, report
 from assets.reconstruction import autoencoders, reconstruction
 from assets.reference_crops import reference_crops
 from assets.score_tables import table_scores
-from assets.square_detectors import champion, square_detectors
+from assets.square_detectors import square_detectors
 from assets.square_features import square_features
 from assets.square_logits import square_logits
 from assets.stage import OWNERS, Stage
@@ -54,7 +56,7 @@ STAGES: tuple[Stage, ...] = (
     square_features,
     square_logits,
     square_detectors,
-    champion,
+    champion_before,
     pretext_outputs,
     exif_claims,
     reference_pixel_scores,
@@ -72,6 +74,8 @@ STAGES: tuple[Stage, ...] = (
     benchmark_comparisons,
     benchmark_calibration,
     benchmark_extremes,
+    challenger,
+    champion,
     drift,
     catalogue,
     report,

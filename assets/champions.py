@@ -1,12 +1,11 @@
-"""Which detector answers, and how it came to: the pointer, and the history of decisions that it follows from.
+"""How the detector that answers came to: the history of decisions, which the pointer to it follows.
 
-Reading and writing both belongs here; what is asked of a challenger, and whether it passes, to `promotion.py`. The
-pointer, `champion.json`, is replaced by rename after the decision is written, so that a half-written detector never
-answers, and whoever is killed between the two is finished by the next run.
+Reading and adding decisions belongs here, the pointer itself to `warehouse/champion.py`; what is asked of a challenger,
+and whether it passes, to `promotion.py`. The pointer is replaced after the decision is written, so that a half-written
+detector never answers, and whoever is killed between the two is finished by the next run.
 """
 
 import fcntl
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,23 +14,24 @@ from typing import Any, Literal
 
 import polars as pl
 
-from warehouse.home import Home, UserError, as_user_error, canonical_json, write_text
+from assets.square_detectors import RECONSTRUCTION
+from warehouse.champion import COMBINED, read_champion, write_champion
+from warehouse.home import Home, UserError, as_user_error
 from warehouse.shards import Rows, frame
 from warehouse.store import Store
 
-COMBINED = "combined"
-"""The detector that answers, by its name in the tables."""
 HISTORY = "promotions"
 Decided = Literal["promoted", "refused", "promoted_by_hand", "rolled_back"]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision: on whom, who answered before (None: nobody), and who from then on."""
+    """One decision: by whom (pipeline or person), on whom, who answered before (None: nobody), and who from then on."""
 
     number: int
     decided_at: str
     decision: Decided
+    by: str
     challenger: str
     champion_before: str | None
     champion: str | None
@@ -44,18 +44,9 @@ class Decision:
 
 def decisions(store: Store) -> list[Decision]:
     """All decisions, the oldest first."""
-    columns = ["number", "decided_at", "decision", "challenger", "champion_before", "champion"]
+    columns = ["number", "decided_at", "decision", "by", "challenger", "champion_before", "champion"]
     rows = store.read(HISTORY, columns=columns).unique("number").sort("number")
     return [Decision(**row) for row in rows.iter_rows(named=True)]
-
-
-def answering(home: Home) -> str | None:
-    """Identity of the detector that answers in this home; None where there is none yet."""
-    try:
-        pointer = json.loads(home.champion.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return str(pointer["detector_id"])
 
 
 def newest(store: Store, partition: str) -> str:
@@ -64,16 +55,28 @@ def newest(store: Store, partition: str) -> str:
     return str(table.filter(pl.col("detector") == COMBINED)["detector_id"][0])
 
 
+def settled(home: Home, identity: str) -> Decision | None:
+    """The decision that let a detector answer, where it answers still or a person took it back; else None.
+
+    Nothing is decided again then: what a person did is not undone by the next run.
+    """
+    changes = [each for each in decisions(Store(home.tables)) if each.promoted]
+    last = max((place for place, each in enumerate(changes) if each.champion == identity), default=None)
+    if last is None:
+        return None
+    after = changes[last + 1 :]
+    return changes[last] if not after or after[0].by == "person" else None
+
+
 def opponent(home: Home, challenger: str) -> str | None:
     """The champion that a detector has to stand against; None where there is none.
 
-    Once the detector was promoted this is whoever answered before it, so that a decision leaves nothing to be measured
-    anew.
+    Once that is settled this is whoever answered before it, so that a decision leaves nothing to be measured anew.
     """
-    for decision in reversed(decisions(Store(home.tables))):
-        if decision.challenger == challenger and decision.promoted:
-            return decision.champion_before
-    champion = answering(home)
+    decision = settled(home, challenger)
+    if decision is not None:
+        return decision.champion_before
+    champion = read_champion(home)
     return None if champion == challenger else champion
 
 
@@ -85,10 +88,12 @@ def decide(home: Home, decision: Decided, challenger: str, reasons: Rows, *, by:
     store = Store(home.tables)
     with _alone(home):
         number = max((each.number for each in decisions(store)), default=0) + 1
-        before = answering(home)
+        before = read_champion(home)
         champion = before if decision == "refused" else challenger
-        made = Decision(number, _now(), decision, challenger, before, champion)
-        rows = [{**_bare(reason), **vars(made), "by": by} for reason in reasons]
+        # A home that was made before decisions were written down has a pointer without one.
+        former = None if before == challenger else before
+        made = Decision(number, _now(), decision, by, challenger, former, champion)
+        rows = [{**_bare(reason), **vars(made)} for reason in reasons]
         store.write(HISTORY, frame(HISTORY, rows), partition=f"{number:06d}")
         point(home)
     return made
@@ -100,8 +105,8 @@ def point(home: Home) -> str | None:
     if not past:
         return None
     champion = past[-1].champion
-    if champion is not None and champion != answering(home):
-        write_text(home.champion, canonical_json({"detector": COMBINED, "detector_id": champion}) + "\n")
+    if champion is not None and champion != read_champion(home):
+        write_champion(home, champion)
     return champion
 
 
@@ -115,14 +120,14 @@ def promote(home: Home, identity: str) -> Decision:
     if len(found) != 1:
         said = f"{identity!r} stands for {', '.join(found)}" if found else f"no detector {identity!r} is here"
         raise UserError(f"{said}; there are {', '.join(known) or 'none: `sdaie run` makes one'}")
-    if found[0] == answering(home):
+    if found[0] == read_champion(home):
         raise UserError(f"{found[0]} answers already")
     return decide(home, "promoted_by_hand", found[0], [_by_hand("promoted by a person")], by="person")
 
 
 def roll_back(home: Home) -> Decision:
     """A person's own decision: the champion before this one answers again. Raises UserError where there is none."""
-    champion = answering(home)
+    champion = read_champion(home)
     past = [each for each in decisions(Store(home.tables)) if each.promoted]
     brought = next((each for each in reversed(past) if each.champion == champion and _forward(each)), None)
     if champion is None or brought is None or brought.champion_before is None:
@@ -134,14 +139,16 @@ def roll_back(home: Home) -> Decision:
 
 
 def detectors_here(home: Home) -> list[str]:
-    """Identities of the detectors of the home that could answer: their file is there, and it has all parts."""
+    """Identities of the detectors of the home that could answer: those that are measured alone left out."""
     from models.combined import CombinedDetector
 
     found = []
     for folder in sorted(home.detectors.glob("*/")):
         file = home.detector_file(folder.name)
-        if file.exists() and len(CombinedDetector.from_bytes(file.read_bytes()).parts) > 1:
-            found.append(folder.name)
+        if file.exists():
+            parts = [part.name for part in CombinedDetector.from_bytes(file.read_bytes()).parts]
+            if parts != [RECONSTRUCTION]:
+                found.append(folder.name)
     return found
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from assets.corpus import UNSEEN_FOLDS
 from assets.pixel_scores import REFERENCE
+from assets.promotion import AUROC, PRETEXT, RATE
 from warehouse.benchmark_sets import list_images
 from warehouse.home import Home
 from warehouse.registry import read_registry, resolve
@@ -194,6 +195,27 @@ def retraining_due() -> dg.AssetCheckResult:
     )
 
 
+def _gate(name: str, description: str) -> dg.AssetChecksDefinition:
+    """What is asked of the challenger: where it does not pass, the champion stays."""
+
+    @dg.asset_check(asset=dg.AssetKey("challenger"), name=name, blocking=True, description=description)
+    def gate() -> dg.AssetCheckResult:
+        rows = Store(Home.find().tables).read("gates").filter(gate=name).sort("subject").to_dicts()
+        numbers = {
+            f"{what} on {row['subject']}": row[column]
+            for row in rows
+            for column, what in (("value", "challenger"), ("champion_value", "champion"), ("bound", "bound"))
+            if row[column] is not None
+        }
+        return dg.AssetCheckResult(
+            passed=all(row["passed"] for row in rows),
+            description="; ".join(row["reason"] for row in rows) or "no benchmark set is registered with gate = true",
+            metadata=numbers,
+        )
+
+    return gate
+
+
 CHECKS = [
     _check("files", _files),
     _check("exif_raw", _exif_raw),
@@ -205,6 +227,9 @@ CHECKS = [
     _check("square_features", _squares),
     _check("square_logits", _logits),
     _check("reference_pixel_scores", _reference_pixels),
+    _gate(PRETEXT, "The challenger's backbone tells EXIF on held-out sources as well as the best champion's."),
+    _gate(RATE, "The challenger flags as many photographs as its false-positive rate says."),
+    _gate(AUROC, "The challenger tells generated images as well as the best champion, on the sets that gate."),
     exif_readers_agree,
     near_duplicates_seen,
     retraining_due,

@@ -23,7 +23,13 @@ def _uses(context: Context) -> dict[str, list[str]]:
     return {name: sorted(corpus.use) for name, corpus in context.registry.corpora.items()}
 
 
-@stage(group="corpus", tables=["photos"], upstream=[files], settings=lambda context: list(_uses(context).items()))
+@stage(
+    group="corpus",
+    tables=["photos"],
+    upstream=[files],
+    settings=lambda context: list(_uses(context).items()),
+    eager=True,
+)
 def photos(context: Context) -> Product:
     """One row for each photograph by content, whichever corpora hold it; the first registered names its place."""
     uses = _uses(context)
@@ -50,7 +56,7 @@ def photos(context: Context) -> Product:
     return Product({"photos": first}, {"files": len(found), "photographs": len(first)})
 
 
-@stage(group="corpus", tables=["splits"], upstream=[photos])
+@stage(group="corpus", tables=["splits"], upstream=[photos], eager=True)
 def splits(context: Context) -> Product:
     """The fold of each group: 0-2 train and fit, 3 validates, 4 calibrates. A group never moves once it has one."""
     counts = (

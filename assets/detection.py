@@ -8,7 +8,6 @@ not, so that an answer does not wait for it. The verdict belongs to `answers.py`
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +28,7 @@ from assets.sight import Shown, Sight, seeing
 from models.box import BOX
 from models.images import upright
 from warehouse.answers import Answer
+from warehouse.champion import read_champion
 from warehouse.home import Home, UserError
 from warehouse.places import RefusedError
 from warehouse.source_folder import read_bytes, walk
@@ -153,13 +153,8 @@ def boxed() -> Chosen:
 
 def champion_file(home: Home) -> Path | None:
     """The file of the detector that answers in a home; None where there is none. UserError where it is damaged."""
-    try:
-        identity = str(json.loads(home.champion.read_text(encoding="utf-8"))["detector_id"])
-        return home.detector_file(identity)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{home.champion} is damaged ({error}): run `sdaie run --force`") from None
+    identity = read_champion(home)
+    return None if identity is None else home.detector_file(identity)
 
 
 def detect(chosen: Chosen, files: Iterable[Path], known: Known | None = None, show: bool = False) -> Iterator[Answered]:

@@ -1,7 +1,7 @@
 """Drift: the photographs that came in since the champion was made, beside those it was made from (`drift`).
 
 Finding the new ones, choosing some, and having the champion judge these once (`drift_scores`) belong here. What is
-compared, and when retraining is due, belongs to `models/drift.py`; who answers to `champions.py`.
+compared, and when retraining is due, belongs to `models/drift.py`; who answers to `promotion.py`.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from assets.champions import answering
 from assets.corpus import photo_places, photos
 from assets.exif import exif
 from assets.stage import Context, Product, stage
+from warehouse.champion import COMBINED, read_champion
 from warehouse.home import UserError
 from warehouse.places import Place, RefusedError, Source
 from warehouse.reuse import EarlierShards, earlier_shards, stamped
@@ -36,7 +36,7 @@ _TAGS = [column.name for column in (*CATEGORICAL_COLUMNS, *RANKED_COLUMNS)]
 
 def _champion(context: Context) -> list[object]:
     """Who answers, what is known of the photographs it was made from, and whether its file is there."""
-    identity = answering(context.home)
+    identity = read_champion(context.home)
     if identity is None:
         return []
     made_from = context.store.manifest(MADE_FROM, identity)
@@ -51,14 +51,15 @@ def _champion(context: Context) -> list[object]:
     kinds=["parquet", "torch"],
     # A new champion comes first; but without any there is an answer too.
     external=["champion"],
-    # It is looked at daily: one missed day is a machine that was off, eight are a schedule that does not run.
+    eager=True,
+    # Photographs come in daily where a home is in use, and retraining weekly: a day later than that nobody is looking.
     fresh_within=timedelta(days=8),
 )
 def drift(context: Context) -> Product:
     """Is retraining due? New photographs beside those that the champion was made from: EXIF, and what it says."""
     from models.drift import no_comparison
 
-    identity = answering(context.home)
+    identity = read_champion(context.home)
     nothing = _nothing_to_compare(context, identity)
     if identity is None or nothing is not None:
         tables = {TABLE: _rows(identity, no_comparison(nothing or "")), SCORES: frame(SCORES, [])}
@@ -79,7 +80,6 @@ def _nothing_to_compare(context: Context, identity: str | None) -> str | None:
 
 def _compared(context: Context, identity: str) -> Product:
     from models import drift as measures
-    from models.combined import COMBINED
 
     here = context.store.read("photos")
     made_from = context.store.read(MADE_FROM, [identity], ["photo_id"])

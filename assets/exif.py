@@ -14,7 +14,7 @@ from warehouse.exif_rules import normalise
 from warehouse.shards import Rows, frame
 
 
-@stage(group="exif", tables=["exif", "exif_issues"], upstream=[photos, exif_raw], version=2)
+@stage(group="exif", tables=["exif", "exif_issues"], upstream=[photos, exif_raw], version=2, eager=True)
 def exif(context: Context) -> Product:
     """Typed EXIF columns with units; every value not taken as it stood is a row of exif_issues with the reason."""
     rows: Rows = []

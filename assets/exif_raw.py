@@ -38,6 +38,7 @@ def exiftool_version() -> str:
     version=2,
     settings=lambda context: exiftool_version(),
     kinds=["parquet", "exiftool"],
+    eager=True,
 )
 def exif_raw(context: Context) -> Product:
     """Read every photograph with exiftool: all tags as JSON, but for the file system's and the private ones."""

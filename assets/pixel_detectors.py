@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets.binary import BINARY, PUBLISHED, binary_weights
+from assets.champion_before import BEFORE, NAME
 from assets.square_detectors import SQUARES
 from assets.stage import Context
+from warehouse.champion import COMBINED
 from warehouse.home import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from models.detector import Detector
 
 JPEG_HISTORY, FORMAT_RULE = "jpeg_history", "format_rule"
@@ -31,7 +36,8 @@ class PixelDetector:
     It is had from a `place` (`module:Class`), the `weights` of a binary one, or the file of those on `squares`.
 
     `family` joins the detectors that differ in what they were trained on alone; `seen` are the generators it was
-    trained on, `left_out` one that it was not to see (each `SET.GENERATOR`), `backbone` its pretext backbone.
+    trained on, `left_out` one that it was not to see (each `SET.GENERATOR`), `backbone` its pretext backbone. `part` is
+    the name that the file on squares has for it, by which the same version may have been asked before.
     """
 
     name: str
@@ -41,6 +47,7 @@ class PixelDetector:
     place: str | None = None
     weights: Path | None = None
     squares: Path | None = None
+    part: str | None = None
     seen: str | None = None
     left_out: str | None = None
     backbone: str | None = None
@@ -59,7 +66,7 @@ class PixelDetector:
         if self.squares is not None:
             from models.square_detector import SquareDetector
 
-            return SquareDetector.load(self.name, self.squares)
+            return SquareDetector.load(self.part or self.name, self.squares)
         from models.binary_detector import BinaryDetector
 
         assert self.weights is not None
@@ -105,8 +112,8 @@ def pixel_detectors(context: Context) -> list[PixelDetector]:
 
 
 def detectors_on_squares(context: Context) -> list[PixelDetector]:
-    """The parts of the detector in the box, and what they are together; calibrated where they were fitted."""
-    rows = context.store.read("detectors", [SQUARES]).unique("detector").sort("detector").iter_rows(named=True)
+    """The parts of the detector in the box, what they are together, and the champion before it; calibrated already."""
+    rows = context.store.read("detectors", [SQUARES, BEFORE]).unique("detector").sort("detector").iter_rows(named=True)
     return [
         PixelDetector(
             name=row["detector"],
@@ -114,10 +121,21 @@ def detectors_on_squares(context: Context) -> list[PixelDetector]:
             family=row["family"],
             description=row["description"],
             squares=context.home.detector_file(row["detector_id"]),
+            part=COMBINED if row["detector"] == NAME else row["detector"],
             backbone=row["backbone"],
         )
         for row in rows
     ]
+
+
+def calibrations(context: Context) -> "dict[str, npt.NDArray[np.float64]]":
+    """Sorted scores (n,) of the pictures that each detector on squares is calibrated on, by its name."""
+    from models.combined import CombinedDetector
+
+    known = detectors_on_squares(context)
+    files = {each.squares for each in known if each.squares is not None}
+    read = {file: CombinedDetector.from_bytes(file.read_bytes()).calibration.images for file in files}
+    return {each.name: read[each.squares][each.part or each.name] for each in known if each.squares is not None}
 
 
 def own_threshold(name: str, detector: "Detector") -> float | None:

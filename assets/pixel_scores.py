@@ -16,6 +16,7 @@ import polars as pl
 from assets.benchmark_images import benchmark_images, set_and_generator, set_folder
 from assets.binary import BINARY, binary_networks, generator_name
 from assets.binary_images import binary_images
+from assets.champion_before import champion_before
 from assets.conditions import Conditions, reference_conditions, set_conditions
 from assets.corpus import UNSEEN_FOLDS, photo_places, photos, reference_photographs, splits
 from assets.decoding import decoding
@@ -68,7 +69,7 @@ def reference_pixel_scores(context: Context) -> Product:
     group="benchmark",
     tables=[TABLE],
     partitioned="benchmark",
-    upstream=[benchmark_images, binary_images, binary_networks, square_detectors],
+    upstream=[benchmark_images, binary_images, binary_networks, square_detectors, champion_before],
     settings=lambda context: [set_conditions(context), _versions(context)],
     kinds=["parquet", "torch"],
 )
@@ -152,7 +153,7 @@ def score_pictures(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     versions = {detector.name: detector.version for detector in detectors}
-    known = _known(earlier, versions, items)
+    known = _known(earlier, detectors, items)
     loaded: dict[str, Detector] = {}
     rows: Rows = []
     refused: list[Quarantined] = []
@@ -197,16 +198,21 @@ def score_pictures(
 
 
 def _known(
-    earlier: EarlierShards, versions: dict[str, str], items: Sequence[Item]
+    earlier: EarlierShards, detectors: Sequence[PixelDetector], items: Sequence[Item]
 ) -> dict[tuple[str, str, str, str], Said]:
-    rows = earlier.rows(
-        set(map(_content, items)), {"detector": versions.keys(), "detector_version": set(versions.values())}
-    )
+    # A champion that a newer one follows was asked under its former name, and a part under its own.
+    names: dict[tuple[str, str], list[str]] = {}
+    for each in detectors:
+        for said_as in {each.name, each.part or each.name}:
+            names.setdefault((said_as, each.version), []).append(each.name)
+    asked_as, versions = zip(*names, strict=True) if names else ((), ())
+    rows = earlier.rows(set(map(_content, items)), {"detector": set(asked_as), "detector_version": set(versions)})
     return {
-        (row["image_id"], row["detector"], row["track"], row["perturbation"]): (row["score"], row["reason"])
+        (row["image_id"], name, row["track"], row["perturbation"]): (row["score"], row["reason"])
         for row in rows.iter_rows(named=True)
         # What a detector was trained on is asked anew: it is no fact of image and detector.
-        if versions[row["detector"]] == row["detector_version"] and row["reason"] != TRAINED_ON
+        if row["reason"] != TRAINED_ON
+        for name in names.get((row["detector"], row["detector_version"]), ())
     }
 
 

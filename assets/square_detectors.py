@@ -22,7 +22,8 @@ from assets.square_features import HANDMADE, TABLE, TRAINED, UNTRAINED, square_f
 from assets.square_logits import TABLE as LOGITS
 from assets.square_logits import square_logits
 from assets.stage import Context, Product, stage
-from warehouse.home import UserError, atomic_path, canonical_json, write_text
+from warehouse.champion import COMBINED
+from warehouse.home import UserError, atomic_path
 from warehouse.shards import Rows, frame
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 SQUARES = "squares"
-CHAMPION = "combined"
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def _save(context: Context, detector: "CombinedDetector") -> str:
 def _names(together: Sequence[Scored]) -> list[str]:
     """What a file answers to: its parts, and what they are together."""
     parts = [each.part.name for each in together]
-    return [*parts, CHAMPION] if any(name in COMBINED_PARTS for name in parts) else parts
+    return [*parts, COMBINED] if any(name in COMBINED_PARTS for name in parts) else parts
 
 
 def _detector_rows(detector: "CombinedDetector", identity: str, together: Sequence[Scored]) -> Rows:
@@ -310,31 +310,3 @@ def _photo_scores(detector: "CombinedDetector", together: Sequence[Scored], unse
         for scores in [detector.image_scores({each.part.name: each.scores[rows] for each in together})]
         for name, threshold in thresholds.items()
     ]
-
-
-def calibrations(context: Context) -> "dict[str, Floats]":
-    """Sorted scores (n,) of the pictures that each detector on squares is calibrated on, by its name."""
-    from models.combined import CombinedDetector
-
-    known = context.store.read("detectors", [SQUARES], ["detector", "detector_id"]).unique()
-    found: dict[str, Floats] = {}
-    for (identity,), rows in known.group_by("detector_id"):
-        content = context.home.detector_file(str(identity)).read_bytes()
-        images = CombinedDetector.from_bytes(content).calibration.images
-        found |= {name: images[name] for name in rows["detector"]}
-    return found
-
-
-@stage(
-    group="detection",
-    tables=["champions"],
-    upstream=[square_detectors],
-    kinds=["json"],
-    files=lambda context: [context.home.champion],
-)
-def champion(context: Context) -> Product:
-    """Point `champion.json` at the detector that answers `sdaie detect`; replaced by rename."""
-    table = context.store.read("detectors", [SQUARES], ["detector", "detector_id"])
-    row = {"detector": CHAMPION, "detector_id": table.filter(pl.col("detector") == CHAMPION)["detector_id"][0]}
-    write_text(context.home.champion, canonical_json(row) + "\n")
-    return Product({"champions": frame("champions", [row])})

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +19,11 @@ from typing import Any, Literal
 import dagster as dg
 import polars as pl
 
+from assets.asset_metadata import column_lineage, column_schema, preview
 from assets.partitions import BENCHMARK, CORPORA, partition_keys
 from warehouse.compute import Compute
-from warehouse.home import Home, UserError
+from warehouse.home import Home, UserError, digest
+from warehouse.home_lock import held_together
 from warehouse.progress import counter
 from warehouse.registry import Registry, read_registry
 from warehouse.schema import TABLES
@@ -30,6 +33,8 @@ from warehouse.store import WHOLE, Manifest, Shard, Store
 OWNERS = ["team:sdaie"]
 FORCE_TAG = "sdaie/force"
 """A run with this tag makes its assets anew though they are current."""
+HOLDER_TAG = "sdaie/started_by"
+"""A run with this tag is of a process that holds the home's lock already."""
 Partitioned = Literal["corpora", "benchmark"]
 _DEFINITIONS = {"corpora": CORPORA, "benchmark": BENCHMARK}
 
@@ -108,6 +113,7 @@ class Stage:
     kinds: frozenset[str]
     files: Callable[[Context], Iterable[Path]]
     table_partition: str
+    eager: bool
     fresh_within: timedelta | None
 
     def store_partition(self, context: Context) -> str:
@@ -185,13 +191,15 @@ def stage(
     kinds: Iterable[str] = ("parquet",),
     files: Callable[[Context], Iterable[Path]] = lambda context: (),
     table_partition: str = WHOLE,
+    eager: bool = False,
     fresh_within: timedelta | None = None,
 ) -> Callable[[Callable[[Context], Product]], Stage]:
     """Make a stage of a function; its name and docstring become the asset's name and description.
 
     `external` names assets that come first and are no tables of the upstream; `files` are paths that must exist for the
     stage to be current; `table_partition` is the partition an unpartitioned stage writes where several share a table.
-    Dagster calls the asset overdue where it was not materialised for `fresh_within`, and warns after a quarter of that.
+    `eager`: it is cheap, so the daemon runs it whenever what it is made from was made anew. Dagster calls the asset
+    overdue where it was not materialised for `fresh_within`, and warns after a quarter of that.
     """
 
     def decorate(function: Callable[[Context], Product]) -> Stage:
@@ -209,6 +217,7 @@ def stage(
             kinds=frozenset(kinds),
             files=files,
             table_partition=table_partition,
+            eager=eager,
             fresh_within=fresh_within,
         )
 
@@ -227,7 +236,8 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         code_version=str(stage.version),
         deps=[dg.AssetKey(name) for name in (*(u.name for u in stage.upstream), *stage.external)],
         partitions_def=_DEFINITIONS[stage.partitioned] if stage.partitioned else None,
-        metadata={"dagster/column_schema": _column_schema(stage.tables[0])},
+        metadata={"dagster/column_schema": column_schema(stage.tables[0])},
+        automation_condition=dg.AutomationCondition.eager() if stage.eager else None,
         pool="training" if "torch" in stage.kinds else None,
         freshness_policy=_freshness(stage),
     )
@@ -244,13 +254,15 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         force = context.run.tags.get(FORCE_TAG) == "true"
         work = Context(Home.find(), partition, context.log.info, launch, force)
         try:
-            started = time.monotonic()
-            manifest: Manifest | None
-            if not force and stage.is_current(work):
-                manifest = work.store.manifest(stage.tables[0], stage.store_partition(work))
-                assert manifest is not None
-                return _result(stage, work, manifest, {"unchanged": 1})
-            manifest, product = stage.materialise(work)
+            held = HOLDER_TAG in context.run.tags
+            with nullcontext() if held else held_together(work.home, context.log.info):
+                started = time.monotonic()
+                manifest: Manifest | None
+                if not force and stage.is_current(work):
+                    manifest = work.store.manifest(stage.tables[0], stage.store_partition(work))
+                    assert manifest is not None
+                    return _result(stage, work, manifest, {"unchanged": 1})
+                manifest, product = stage.materialise(work)
         except UserError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         seconds = time.monotonic() - started
@@ -274,18 +286,28 @@ def _result(
     pictures: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult[None]:
     table, partition = stage.tables[0], stage.store_partition(context)
+    # What a person opens lies in the home itself; weights, deeper.
+    files = [path for path in stage.files(context) if path.parent == context.home.path]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": manifest.rows,
-            "dagster/column_schema": _column_schema(table),
+            "dagster/column_schema": column_schema(table),
+            "dagster/column_lineage": column_lineage(table, {each.name: each.tables[0] for each in stage.upstream}),
             "path": dg.MetadataValue.path(str(context.store.folder(table, partition))),
+            **{path.name: dg.MetadataValue.url(path.as_uri()) for path in files},
             "table_version": TABLES[table].version,
-            "preview": dg.MetadataValue.md(_preview(context.store, table, partition)),
+            "preview": dg.MetadataValue.md(preview(context.store, table, partition)),
             **dict(numbers),
             **{title: dg.MetadataValue.md(picture) for title, picture in (pictures or {}).items() if picture},
         },
-        data_version=dg.DataVersion(manifest.digest),
+        data_version=dg.DataVersion(_data_version(stage, context, manifest)),
     )
+
+
+def _data_version(stage: Stage, context: Context, manifest: Manifest) -> str:
+    """What downstream stages depend on: of a stage with several tables, all of them."""
+    others = [context.store.manifest(table, stage.store_partition(context)) for table in stage.tables[1:]]
+    return digest([manifest.digest, *(other and other.digest for other in others)]) if others else manifest.digest
 
 
 def _commit(
@@ -293,29 +315,3 @@ def _commit(
 ) -> Manifest:
     shards = [store.write_shard(table, rows, partition=partition)] if isinstance(rows, pl.DataFrame) else rows
     return store.commit(table, shards, partition=partition, provenance=provenance)
-
-
-def _column_schema(table: str) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[dg.TableColumn(c.name, str(c.type), description=c.comment) for c in TABLES[table].columns]
-    )
-
-
-def _preview(store: Store, table: str, partition: str) -> str:
-    """Five rows as a Markdown table; long and binary values are cut."""
-    columns = [c.name for c in TABLES[table].columns if c.name != "png"]
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    for path in store.paths(table, [partition])[:1]:
-        rows = pl.read_parquet(path, columns=columns, n_rows=5).iter_rows()
-        lines += ["| " + " | ".join(_short(value) for value in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _short(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return f"{len(value)} numbers"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    text = text.replace("|", "\\|").replace("\n", " ")
-    return text if len(text) <= 24 else text[:23] + "…"

@@ -1,4 +1,4 @@
-"""The command `sdaie`: corpus, benchmark, detector, backbone, run, calibrate, detect, query, demo, ui.
+"""The command `sdaie`: corpus, benchmark, detector, backbone, run, promote, rollback, detect, query and more.
 
 Parsing words and printing answers belong here, with the exit codes scripts rely on: 0 done, 1 something asked for could
 not be done, 2 wrong usage. A user's mistake is one line, never a traceback. What the commands do belongs to the rooms
@@ -17,9 +17,9 @@ from pipelines.cli_calibrate import calibrate
 from pipelines.cli_detect import detect
 from pipelines.cli_measured import benchmark, detector
 from pipelines.cli_options import home_option, say
-from warehouse.home import PROJECT, Home, UserError
+from warehouse.home import Home, UserError
 
-GROUPS = ("corpus", "exif", "training", "detection", "benchmark", "publication")
+GROUPS = ("corpus", "exif", "training", "detection", "benchmark", "promotion", "publication")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -129,11 +129,34 @@ def run(home: Home, group: str | None, force: bool) -> None:
     """Bring everything registered up to date: read, train, fit, evaluate, publish."""
     from pipelines.run import run as run_chain
 
-    if run_chain(home, say, group=group, force=force):
+    if run_chain(home, say, groups=None if group is None else [group], force=force):
         published = [str(path) for path in (home.report, home.catalogue) if path.exists()]
         say(f"done{': ' if published else ''}{' and '.join(published)}")
     else:
         say("nothing to do: everything registered is up to date")
+
+
+@cli.command()
+@home_option
+@click.argument("identity", metavar="ID")
+@click.pass_obj
+def promote(home: Home, identity: str) -> None:
+    """Let the detector ID answer from now on, whatever the gates say of it; the first letters do."""
+    from assets.champions import promote as promote_by_hand
+
+    made = promote_by_hand(home, identity)
+    say(f"{made.champion} answers from now on, after {made.champion_before or 'nobody'}; `sdaie run` publishes it")
+
+
+@cli.command()
+@home_option
+@click.pass_obj
+def rollback(home: Home) -> None:
+    """Let the champion before this one answer again; the pipeline does not promote this one again by itself."""
+    from assets.champions import roll_back
+
+    made = roll_back(home)
+    say(f"{made.champion} answers again, after {made.champion_before}; `sdaie run` publishes it")
 
 
 @cli.command()
@@ -169,17 +192,13 @@ def demo(home: Home) -> None:
 
 @cli.command()
 @home_option
-@click.option("--port", default=3000, show_default=True, help="Port on the loopback address.")
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port to serve at.")
 @click.pass_obj
 def ui(home: Home, port: int) -> None:
-    """Start the Dagster UI on the loopback address with this home."""
-    from pipelines.instance import open_instance
+    """Serve the Dagster UI of this home on the loopback address, until Ctrl-C."""
+    from pipelines.ui import serve
 
-    with open_instance(home):
-        os.environ["DAGSTER_HOME"] = str(home.dagster)
-    workspace = str(PROJECT / "workspace.yaml")
-    dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execv(dagster, [dagster, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)])
+    serve(home, port, say)
 
 
 def main() -> None:

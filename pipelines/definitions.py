@@ -7,7 +7,11 @@ from assets.checks import CHECKS
 from assets.stage import to_asset
 from pipelines.console import console
 from pipelines.jobs import JOBS
-from pipelines.sensors import registered_partitions
+from pipelines.schedules import retrain_weekly
+from pipelines.sensors import eager, new_files, registered_partitions
+from pipelines.setup_jobs import SETUP_JOBS
+from warehouse.home import Home, UserError
+from warehouse.registry import Registry, read_registry
 
 
 def build_definitions() -> dg.Definitions:
@@ -15,14 +19,24 @@ def build_definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[*(to_asset(stage) for stage in STAGES), *EXTERNAL],
         asset_checks=CHECKS,
-        jobs=JOBS,
-        sensors=[registered_partitions],
+        jobs=[*JOBS, *SETUP_JOBS],
+        schedules=[retrain_weekly(_registry().retrain)],
+        sensors=[registered_partitions, new_files, eager],
         loggers={"console": console},
         executor=dg.multiprocess_executor.configured(
             # A fork server that has loaded the pipeline once starts a step in a fraction of a second.
             {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": ["pipelines.definitions"]}}}
         ),
     )
+
+
+def _registry() -> Registry:
+    """What is registered in the home; nothing where there is no home to be found yet."""
+    try:
+        home = Home.find()
+    except UserError:
+        return Registry()
+    return read_registry(home)
 
 
 defs = build_definitions()

@@ -56,18 +56,18 @@ def _boxed(home: Home) -> None:
     """What the detector in the box says of rendered pictures, and of photographs that scikit-learn ships."""
     from assets.detection import boxed, detect
 
-    rendered = sorted((home.simulated / "benchmark").rglob("*.jpg"))
+    rendered = [min(folder.glob("*.jpg")) for folder in sorted((home.simulated / "benchmark").glob("*/*/"))]
     package = find_spec("sklearn")
     shipped = [] if package is None or package.origin is None else [*Path(package.origin).parent.rglob("images/*.jpg")]
-    files = [*rendered[:: max(1, len(rendered) // 3)][:3], *sorted(shipped)]
+    files = [*rendered[:4], *sorted(shipped)]
     click.echo(
         "\nThe detector in the package, which has seen real photographs, says of rendered pictures and of real ones:\n"
     )
     for answered in detect(boxed(), files):
         answer = answered.answer
         p_value = "" if answer.p_value is None else f"p-value {answer.p_value:.3f}"
-        name = "/".join(Path(answer.file).parts[-2:])
-        click.echo(f"  {name:28}  {answer.verdict:11}  {p_value}  {answer.reason or ''}".rstrip())
+        name = "/".join(Path(answer.file).parts[-3:])
+        click.echo(f"  {name:32}  {answer.verdict:11}  {p_value}  {answer.reason or ''}".rstrip())
 
 
 def _counter(say: Say, what: str) -> Callable[[int, int], None]:

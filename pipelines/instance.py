@@ -1,15 +1,16 @@
 """The Dagster instance of a home: its folder, its settings, its partitions, and what killed runs left in it."""
 
-import fcntl
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 
 from assets.partitions import synchronise
-from warehouse.home import Home, UserError, as_user_error, write_text
+from assets.stage import HOLDER_TAG
+from warehouse.home import Home, UserError, write_text
+from warehouse.home_lock import held_alone
 
 SETTINGS = Path(__file__).with_name("dagster.yaml")
 # A command speaks on its own terminal. Copying that into log files takes two processes a step, and they answer Ctrl-C
@@ -19,10 +20,10 @@ compute_logs:
   module: dagster.core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
 """
-COMMAND_TAG = {"sdaie/started_by": "sdaie run"}
-"""Runs with this tag are of the command line: they live no longer than the process that holds the home's lock."""
+COMMAND_TAG = {HOLDER_TAG: "sdaie run"}
+"""Runs with this tag live no longer than the process that holds the home's lock."""
 
-_UNFINISHED = [
+UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -39,38 +40,46 @@ def prepare(home: Home) -> Path:
 
 
 def open_instance(home: Home) -> dg.DagsterInstance:
-    """The instance of the home, with a partition for everything registered. Use as a context manager."""
-    instance = dg.DagsterInstance.from_config(str(prepare(home)))
-    synchronise(home, instance)
-    return instance
+    """The instance of the home, with a partition for everything registered. Use as a context manager.
+
+    Raises UserError where the home cannot be written.
+    """
+    with _history_written(home):
+        instance = dg.DagsterInstance.from_config(str(prepare(home)))
+        synchronise(home, instance)
+        return instance
 
 
 @contextmanager
-def only_run(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The instance, for the one `sdaie run` of the home at a time; runs that were killed are ended first.
+def only_run(home: Home, wait: Callable[[str], None] | None = None) -> Iterator[dg.DagsterInstance]:
+    """The instance, for the one who brings the home up to date at a time; runs that were killed are ended first.
 
-    Raises UserError where another process runs in this home, and where the home cannot be written.
+    Raises UserError where another process does so (with `wait`, says that and waits for it), and where the home cannot
+    be written.
     """
-    lock_file = home.path / ".lock"
-    try:
-        home.path.mkdir(parents=True, exist_ok=True)
-        lock = lock_file.open("w")
-    except OSError as error:
-        raise as_user_error(error, lock_file) from None
-    with lock, _history_written(home):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another `sdaie run` is at work in {home.path}: wait for it, or stop it") from None
+    with held_alone(home, wait), _history_written(home):
         settings = (prepare(home) / "dagster.yaml").read_text(encoding="utf-8")
         write_text(home.dagster / "command.yaml", settings + ("" if "compute_logs:" in settings else _NO_COPIES))
         with dg.DagsterInstance.from_config(str(home.dagster), "command.yaml") as instance:
             synchronise(home, instance)
-            for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=COMMAND_TAG)):
-                instance.report_run_failed(run, "its process was killed")
-                # A killed step keeps its place in its pool, where the next one would wait for it for ever.
-                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            _end_killed(instance)
             yield instance
+
+
+def end_killed_runs(home: Home, instance: dg.DagsterInstance) -> None:
+    """End the runs that killed processes left unfinished, so that no other waits for them for ever."""
+    try:
+        with held_alone(home):
+            _end_killed(instance)
+    except UserError:
+        return  # whoever holds it is at work
+
+
+def _end_killed(instance: dg.DagsterInstance) -> None:
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=COMMAND_TAG)):
+        instance.report_run_failed(run, "its process was killed")
+        # A killed step keeps its place in its pool, where the next one would wait for it for ever.
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 @contextmanager

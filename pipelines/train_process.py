@@ -22,12 +22,11 @@ PARENT_VARIABLE = "SDAIE_PARENT_PID"
 """Set by `assets/stage.py`, which starts this process and may not import it."""
 
 
-def end_with_parent() -> None:
-    """Have the kernel send SIGTERM when the parent dies, so that a killed run leaves no orphan (Linux only).
+def end_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM when the parent dies, so that a killed one leaves no orphan (Linux only).
 
-    The parent names itself in PARENT_VARIABLE: it may be dead before this process has come as far as asking for it.
+    `parent` is its process id, as itself said: it may be dead before this process has come as far as asking for it.
     """
-    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         # The parent may have died before the request took effect.
@@ -74,7 +73,7 @@ def line(progress: Mapping[str, Any]) -> str:
 def main() -> None:
     """Run the job in Pipes' extras, see `models.train.run_job`."""
     stop = stop_when_signalled()
-    end_with_parent()
+    end_with_parent(int(os.environ.get(PARENT_VARIABLE, os.getppid())))
     # torch takes seconds to import: the guard is set before.
     from models.ranks import joined_ranks
     from models.train import PLAIN_ERRORS, TrainingStoppedError, run_job

@@ -8,10 +8,11 @@ import torch
 from safetensors.numpy import save_file
 
 from assets.benchmark_images import benchmark_images
+from assets.champion_before import champion_before
 from assets.features import backbone_files
 from assets.pixel_detectors import detectors_on_squares
 from assets.pixel_scores import benchmark_pixel_scores
-from assets.square_detectors import COMBINED_PARTS, PARTS, RECONSTRUCTION, champion, square_detectors
+from assets.square_detectors import COMBINED_PARTS, PARTS, RECONSTRUCTION, square_detectors
 from assets.square_features import square_features
 from assets.square_logits import square_logits
 from models.combined import CombinedDetector
@@ -84,8 +85,6 @@ def test_squares_become_detectors_that_are_measured(squares: SmallHome) -> None:
         "combined": None,
     }
 
-    squares.run(champion)
-    assert f'"detector_id":"{identities["combined"]}"' in squares.home.champion.read_text()
     file = squares.home.detectors / identities["combined"] / "detector.safetensors"
     detector = CombinedDetector.from_bytes(file.read_bytes())
     assert detector.identity == identities["combined"]
@@ -106,6 +105,7 @@ def test_squares_become_detectors_that_are_measured(squares: SmallHome) -> None:
 def measured(small: SmallHome) -> dict[str, str]:
     """Score a partition; the version that each detector on squares scored in."""
     small.run(benchmark_images, FAKE)
+    small.run(champion_before)
     small.run(benchmark_pixel_scores, FAKE)
     scores = judged_in(small, "pixel_scores", FAKE).filter(pl.col("detector").is_in(NAMES))
     large = judged_in(small, "benchmark_images", FAKE).filter(width=260)["image_id"]

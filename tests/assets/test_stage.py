@@ -1,6 +1,7 @@
 """The machinery that all stages share, with stages of a few lines and real tables, instances and processes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
 from assets.stage import FORCE_TAG, Context, Product, Stage, stage, to_asset
 from models.pretext import CATEGORICAL, RANKED
@@ -121,6 +125,61 @@ def test_an_asset_shows_rows_columns_versions_and_numbers(home: Home) -> None:
     assert manifest is not None
     assert event.materialization.tags is not None
     assert event.materialization.tags["dagster/data_version"] == manifest.digest
+
+
+def test_an_asset_shows_where_its_columns_come_from_and_the_file_it_makes(home: Home) -> None:
+    @stage(group="corpus", tables=["photos"], upstream=[first])
+    def third(context: Context) -> Product:
+        """Shares a column with its upstream table."""
+        return Product({"photos": frame("photos", [])})
+
+    shown = {
+        event.materialization.asset_key.to_user_string(): event.materialization.metadata
+        for event in materialise(home, first, second, third).get_asset_materialization_events()
+    }
+    lineage: Any = shown["third"]["dagster/column_lineage"].value
+    assert lineage.deps_by_column["group"] == [dg.TableColumnDep(dg.AssetKey("first"), "group")]
+    assert lineage.deps_by_column["photo_id"] == []
+    assert shown["second"]["champion.json"].value == home.champion.as_uri()
+
+
+def test_an_asset_is_unsynced_when_rows_upstream_changed_and_not_when_they_were_made_again(home: Home) -> None:
+    assert materialise(home, first, second).success
+    assert unsynced(home, first, second) == set()
+    assert materialise(home, first, force=True).success
+    assert unsynced(home, first, second) == set()
+    SETTINGS["group"] = "b"
+    assert materialise(home, first).success
+    assert unsynced(home, first, second) == {"second"}
+    assert materialise(home, second).success
+    assert unsynced(home, first, second) == set()
+    assert unsynced(home, replace(first, version=2), second) == {"first"}
+
+
+def test_an_asset_is_unsynced_when_any_table_upstream_changed(home: Home) -> None:
+    @stage(group="corpus", tables=["splits", "champions"], settings=lambda context: SETTINGS["group"])
+    def makes_two(context: Context) -> Product:
+        """Two tables, of which the second changes."""
+        champion = {"detector": SETTINGS["group"], "detector_id": "y"}
+        return Product({"splits": frame("splits", []), "champions": frame("champions", [champion])})
+
+    @stage(group="corpus", tables=["photos"], upstream=[makes_two])
+    def takes_two(context: Context) -> Product:
+        """Stands on both."""
+        return Product({"photos": frame("photos", [])})
+
+    assert materialise(home, makes_two, takes_two).success
+    SETTINGS["group"] = "b"
+    assert materialise(home, makes_two).success
+    assert unsynced(home, makes_two, takes_two) == {"takes_two"}
+
+
+def unsynced(home: Home, *stages: Stage) -> set[str]:
+    """The assets that the UI marks as unsynced, asked as the UI does."""
+    graph = AssetGraph.from_assets([to_asset(each) for each in stages])
+    with dg.DagsterInstance.from_config(str(prepare(home))) as instance:
+        resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+        return {each.name for each in stages if resolver.get_status(dg.AssetKey(each.name)) != StaleStatus.FRESH}
 
 
 def test_a_users_mistake_fails_the_asset_with_its_sentence(home: Home) -> None:

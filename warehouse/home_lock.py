@@ -1,0 +1,61 @@
+"""Who may write the tables of a home: one that brings it up to date alone, or the steps of one run side by side.
+
+Holding and waiting belong here. The lock is of the operating system, so that it ends with its holder, killed or not.
+"""
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from warehouse.home import Home, UserError, as_user_error
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def held_alone(home: Home, wait: Say | None = None) -> Iterator[None]:
+    """Nobody else writes meanwhile.
+
+    Raises UserError where somebody does (with `wait`, says that and waits), and where the home cannot be written.
+    """
+    with _held(home, fcntl.LOCK_EX, wait):
+        yield
+
+
+@contextmanager
+def held_together(home: Home, wait: Say) -> Iterator[None]:
+    """Others that hold it together may write too, nobody alone; waits for such a one, and says so."""
+    with _held(home, fcntl.LOCK_SH, wait):
+        yield
+
+
+@contextmanager
+def _held(home: Home, how: int, wait: Say | None) -> Iterator[None]:
+    file = home.path / ".lock"
+    try:
+        home.path.mkdir(parents=True, exist_ok=True)
+        lock = file.open("w")
+    except OSError as error:
+        raise as_user_error(error, file) from None
+    with lock:
+        if not _taken(lock, how):
+            at_work = f"another `sdaie run`, or a run of the UI, is at work in {home.path}"
+            if wait is None:
+                raise UserError(f"{at_work}: wait for it, or stop it") from None
+            wait(f"{at_work}: waits for it")
+            fcntl.flock(lock, how)
+        yield
+
+
+def _taken(lock: IO[str], how: int) -> bool:
+    """Whether the lock was had within a second: the daemon holds it for moments, to see whether anybody is at work."""
+    for _ in range(10):
+        try:
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
