@@ -21,6 +21,7 @@ from warehouse.places import Place, RefusedError, Source
 from warehouse.reuse import EarlierShards, earlier_shards, stamped
 from warehouse.schema import CATEGORICAL_COLUMNS, RANKED_COLUMNS
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, quarantine_partition, run_shards
+from warehouse.share_picture import Shares, shares_markdown
 from warehouse.sources import corpus_sources, read_place
 from warehouse.store import Shard
 
@@ -107,7 +108,15 @@ def _compared(context: Context, identity: str) -> Product:
         "due": int(verdict.due),
     }
     tables: dict[str, pl.DataFrame | Sequence[Shard]] = {TABLE: _rows(identity, [*findings, verdict]), SCORES: shards}
-    return Product(tables, numbers, {quarantine_partition(SCORES): refused})
+    return Product(tables, numbers, {quarantine_partition(SCORES): refused}, {"missing_tags": _picture(findings)})
+
+
+def _picture(findings: "Sequence[Finding]") -> str:
+    from models.drift import MISSING_TAG
+
+    tags = [each for each in findings if each.measure == MISSING_TAG]
+    shares = [Shares(each.subject, each.before or 0.0, each.now or 0.0, each.due) for each in tags]
+    return shares_markdown("Photographs without a tag: before (grey), and new ones; red makes retraining due", shares)
 
 
 def _rows(identity: str | None, findings: "Sequence[Finding]") -> pl.DataFrame:

@@ -130,6 +130,7 @@ def test_a_corpus_of_another_make_is_named_and_makes_retraining_due(
     said = "due by new_photographs, unseen_make, unseen_model, missing_tag iso"
     assert found["retraining", "all"]["reason"] == said
     assert not found["missing_tag", "flash"]["due"]
+    assert 1000 < len(product.pictures["missing_tags"]) < 60_000
     check = retraining_due()
     assert isinstance(check, dg.AssetCheckResult)
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
