@@ -1,4 +1,4 @@
-"""The command `sdaie`: corpus, benchmark, detector, backbone, run, promote, rollback, detect, query and more.
+"""The command `sdaie`: corpus, benchmark, detector, backbone, run, status, promote, rollback, detect, query and more.
 
 Parsing words and printing answers belong here, with the exit codes scripts rely on: 0 done, 1 something asked for could
 not be done, 2 wrong usage. A user's mistake is one line, never a traceback. What the commands do belongs to the rooms
@@ -14,9 +14,11 @@ from pathlib import Path
 import click
 
 from pipelines.cli_calibrate import calibrate
+from pipelines.cli_clean import clean
 from pipelines.cli_detect import detect
 from pipelines.cli_measured import benchmark, detector
 from pipelines.cli_options import home_option, say
+from pipelines.cli_status import status
 from warehouse.home import Home, UserError
 
 GROUPS = ("corpus", "exif", "training", "detection", "benchmark", "promotion", "publication")
@@ -75,7 +77,9 @@ def corpus_add(home: Home, name: str, source: str, group: str | None, use: Seque
 cli.add_command(benchmark)
 cli.add_command(detector)
 cli.add_command(calibrate)
+cli.add_command(clean)
 cli.add_command(detect)
+cli.add_command(status)
 
 
 @cli.group()

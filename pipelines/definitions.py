@@ -6,6 +6,7 @@ from assets.chain import EXTERNAL, STAGES
 from assets.checks import CHECKS
 from assets.stage import to_asset
 from pipelines.console import console
+from pipelines.failures import failed_runs
 from pipelines.jobs import JOBS
 from pipelines.schedules import retrain_weekly
 from pipelines.sensors import eager, new_files, registered_partitions
@@ -21,7 +22,7 @@ def build_definitions() -> dg.Definitions:
         asset_checks=CHECKS,
         jobs=[*JOBS, *SETUP_JOBS],
         schedules=[retrain_weekly(_registry().retrain)],
-        sensors=[registered_partitions, new_files, eager],
+        sensors=[registered_partitions, new_files, failed_runs, eager],
         loggers={"console": console},
         executor=dg.multiprocess_executor.configured(
             # A fork server that has loaded the pipeline once starts a step in a fraction of a second.

@@ -23,6 +23,9 @@ compute_logs:
 COMMAND_TAG = {HOLDER_TAG: "sdaie run"}
 """Runs with this tag live no longer than the process that holds the home's lock."""
 
+PART_OF = "sdaie/part_of"
+"""Tag of the runs that a step of a job starts: the run of the job."""
+
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -44,7 +47,7 @@ def open_instance(home: Home) -> dg.DagsterInstance:
 
     Raises UserError where the home cannot be written.
     """
-    with _history_written(home):
+    with history_written(home):
         instance = dg.DagsterInstance.from_config(str(prepare(home)))
         synchronise(home, instance)
         return instance
@@ -57,7 +60,7 @@ def only_run(home: Home, wait: Callable[[str], None] | None = None) -> Iterator[
     Raises UserError where another process does so (with `wait`, says that and waits for it), and where the home cannot
     be written.
     """
-    with held_alone(home, wait), _history_written(home):
+    with held_alone(home, wait), history_written(home):
         settings = (prepare(home) / "dagster.yaml").read_text(encoding="utf-8")
         write_text(home.dagster / "command.yaml", settings + ("" if "compute_logs:" in settings else _NO_COPIES))
         with dg.DagsterInstance.from_config(str(home.dagster), "command.yaml") as instance:
@@ -83,8 +86,8 @@ def _end_killed(instance: dg.DagsterInstance) -> None:
 
 
 @contextmanager
-def _history_written(home: Home) -> Iterator[None]:
-    """Raise UserError where Dagster cannot write its history, which it keeps in SQLite."""
+def history_written(home: Home) -> Iterator[None]:
+    """Raise UserError where Dagster cannot write its history, which it keeps in SQLite: looking at it writes too."""
     try:
         yield
     except UserError:

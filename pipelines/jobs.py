@@ -10,12 +10,11 @@ from itertools import pairwise
 import dagster as dg
 from pydantic import Field
 
+from pipelines.instance import PART_OF
 from pipelines.run import run
 from warehouse.home import Home, UserError
 
 RETRAIN = "retrain"
-PART_OF = "sdaie/part_of"
-"""Tag of the runs that a step starts: the run of the job."""
 
 
 class Anew(dg.Config):

@@ -13,8 +13,9 @@ import dagster as dg
 
 from assets.chain import STAGES
 from assets.partitions import partition_keys
-from assets.promotion import GATES, challenger
+from assets.promotion import challenger
 from assets.stage import FORCE_TAG, Context, Partitioned, Stage
+from pipelines.history import failed_run
 from pipelines.instance import COMMAND_TAG, only_run
 from warehouse.home import Home, UserError
 from warehouse.registry import read_registry
@@ -22,8 +23,6 @@ from warehouse.store import WHOLE
 
 Say = Callable[[str], None]
 PROMOTION = challenger.group
-_GATES = {f"{challenger.name}_{gate}" for gate in GATES}
-"""Steps of the asset checks that a challenger has to pass."""
 
 
 def run(
@@ -109,15 +108,19 @@ def _execute(
     if result.success:
         return True
     failures = result.filter_events(lambda event: event.is_step_failure)
-    if failures and all(event.step_key in _GATES for event in failures):
+    if any(map(_is_interruption, failures)):
+        raise KeyboardInterrupt
+    failed = failed_run(instance, result.run_id)
+    if failed.refused:
         return False
-    for event in failures:
-        failure = event.step_failure_data
-        if failure.user_failure_data is not None:
-            raise UserError(f"{event.step_key}: {failure.user_failure_data.description}")
-        error = failure.error and (failure.error.cause or failure.error)
-        if error and error.cls_name == "DagsterExecutionInterruptedError":
-            raise KeyboardInterrupt
-        first = error.message.strip().splitlines()[0] if error else "failed"
-        raise UserError(f"{event.step_key}: {first} (all of it: `sdaie ui`, run {result.run_id})")
-    raise UserError(f"run {result.run_id} failed: see it with `sdaie ui`")
+    first = failed.reasons[0]
+    where = f"{first.step}: " if first.step else ""
+    said_by_stage = any(event.step_failure_data.user_failure_data is not None for event in failures)
+    rest = "" if said_by_stage else f" (all of it: `sdaie ui`, run {result.run_id})"
+    raise UserError(f"{where}{first.reason}{rest}")
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    cause = error and (error.cause or error)
+    return cause is not None and cause.cls_name == "DagsterExecutionInterruptedError"

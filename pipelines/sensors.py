@@ -55,8 +55,6 @@ def new_files(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             now[key] = digest(stage.settings(where))
         except UserError as error:
             problems.append(str(error))
-            if key in asked:
-                now[key] = asked[key]
             continue
         if now[key] != asked.get(key) and not stage.is_current(where):
             wanted.setdefault(job, []).append(partition)
@@ -65,6 +63,8 @@ def new_files(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         for job, partitions in wanted.items()
     ]
     said = "; ".join(problems) or "nothing changed"
+    # What cannot be looked at now is not forgotten.
+    now = asked | now if problems else now
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else said,

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset
 
+from warehouse.catalogue_names import PARQUET, literal, note_names
 from warehouse.home import Home, UserError, atomic_path
 from warehouse.schema import TABLES, Table
 from warehouse.source_columns import identifiers
@@ -34,7 +35,6 @@ BEFORE = replace(
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COLUMN_COMMENT = re.compile(r"^--   (\w+): (.+)$", re.MULTILINE)
-_PARQUET = re.compile(r"'(tables/[^']+\.parquet)'")
 # PIVOT counts as several statements.
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI}
 
@@ -70,17 +70,17 @@ def ready_queries() -> dict[str, str]:
 def build_catalogue(home: Home, store: Store) -> None:
     """Write `catalogue.duckdb` from the tables that the manifests name now, and swap it for the one before.
 
-    Whoever has the former file open keeps reading it. Views name Parquet files relative to the home. The former
-    catalogue's metrics go along as `benchmark_metrics_before` where they are others; where they are the same, what it
-    had under that name does.
+    Whoever has the former file open keeps reading it; what both name is kept. Views name Parquet files relative to the
+    home. The former catalogue's metrics go along as `benchmark_metrics_before` where they are others; where they are
+    the same, what it had under that name does.
     """
     with atomic_path(home.catalogue) as temporary:
         # DuckDB creates its file itself and takes an empty one for damaged.
         temporary.unlink()
         with duckdb.connect(":memory:") as connection:
-            connection.execute(f"SET file_search_path = {_literal(str(home.path))}")
+            connection.execute(f"SET file_search_path = {literal(str(home.path))}")
             connection.execute(
-                f"ATTACH {_literal(str(temporary))} AS catalogue (STORAGE_VERSION {_literal(STORAGE_VERSION)})"
+                f"ATTACH {literal(str(temporary))} AS catalogue (STORAGE_VERSION {literal(STORAGE_VERSION)})"
             )
             connection.execute("USE catalogue")
             for table in TABLES.values():
@@ -94,6 +94,7 @@ def build_catalogue(home: Home, store: Store) -> None:
             connection.execute("CHECKPOINT catalogue")
             connection.execute("USE memory")
             connection.execute("DETACH catalogue")
+        note_names(home, temporary)
 
 
 def connect(home: Home) -> duckdb.DuckDBPyConnection:
@@ -119,7 +120,7 @@ def connect(home: Home) -> duckdb.DuckDBPyConnection:
     )
     try:
         # Attached, not opened: connections of one process to one path would share the file first opened.
-        connection.execute(f"ATTACH {_literal(str(home.catalogue))} AS catalogue (READ_ONLY)")
+        connection.execute(f"ATTACH {literal(str(home.catalogue))} AS catalogue (READ_ONLY)")
         connection.execute("USE catalogue")
         _register_parquet(connection, home)
         connection.execute("SET enable_external_access = false")
@@ -183,7 +184,7 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
 
 
 def _add_table(connection: duckdb.DuckDBPyConnection, table: Table, files: list[str]) -> None:
-    rows = f"read_parquet([{', '.join(map(_literal, files))}])" if files else None
+    rows = f"read_parquet([{', '.join(map(literal, files))}])" if files else None
     further = _further_columns(connection, rows) if table.name == FILES and rows else {}
     _add_rows(connection, table, rows, further)
 
@@ -192,7 +193,7 @@ def _further_columns(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[s
     """A column for each name in the JSON objects of `source`, at most 100, and the SQL of its values."""
     found = connection.execute(f"SELECT DISTINCT unnest(json_keys(source)) FROM {rows}").fetchall()
     return {
-        column: f"json_extract_string(source, {_literal(_pointer(name))})"
+        column: f"json_extract_string(source, {literal(_pointer(name))})"
         for name, column in identifiers(name for (name,) in found).items()
     }
 
@@ -225,7 +226,7 @@ def _former_rows(former: Path, table: str) -> pa.Table | None:
         return None
     try:
         with duckdb.connect(":memory:") as connection:
-            connection.execute(f"ATTACH {_literal(str(former))} AS former (READ_ONLY)")
+            connection.execute(f"ATTACH {literal(str(former))} AS former (READ_ONLY)")
             return connection.sql(f"FROM former.{_identifier(table)}").to_arrow_table()
     except duckdb.Error:
         return None
@@ -286,9 +287,9 @@ def _comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, about:
     there = [row[0] for row in connection.execute(f"DESCRIBE {_identifier(name)}").fetchall()]
     if there != list(columns):
         raise ValueError(f"{name}: columns and their comments differ: {sorted(set(there) ^ set(columns))}")
-    connection.execute(f"COMMENT ON {kind} {_identifier(name)} IS {_literal(about)}")
+    connection.execute(f"COMMENT ON {kind} {_identifier(name)} IS {literal(about)}")
     for column, comment in columns.items():
-        connection.execute(f"COMMENT ON COLUMN {_identifier(name)}.{_identifier(column)} IS {_literal(comment)}")
+        connection.execute(f"COMMENT ON COLUMN {_identifier(name)}.{_identifier(column)} IS {literal(comment)}")
 
 
 def _register_parquet(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
@@ -296,7 +297,7 @@ def _register_parquet(connection: duckdb.DuckDBPyConnection, home: Home) -> None
         "SELECT view_name, sql FROM duckdb_views() WHERE database_name = 'catalogue' AND NOT internal"
     ).fetchall()
     for name, sql in views:
-        files = [str(home.path / file) for file in _PARQUET.findall(sql)]
+        files = [str(home.path / file) for file in PARQUET.findall(sql)]
         if files and name in TABLES:
             # With the schema given no file is opened before it is asked for.
             connection.register(name, pyarrow.dataset.dataset(files, schema=TABLES[name].arrow, format="parquet"))
@@ -304,10 +305,6 @@ def _register_parquet(connection: duckdb.DuckDBPyConnection, home: Home) -> None
 
 def _first_line(error: duckdb.Error) -> str:
     return str(error).strip().splitlines()[0]
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _identifier(name: str) -> str:

@@ -115,9 +115,19 @@ class Home:
         return self.path / "calibrations"
 
     @property
+    def failures(self) -> Path:
+        """The history of failed runs, one line each."""
+        return self.path / "failures.jsonl"
+
+    @property
     def catalogue(self) -> Path:
         """The DuckDB file."""
         return self.path / "catalogue.duckdb"
+
+    @property
+    def catalogue_names(self) -> Path:
+        """What the catalogue and the one before it name, for the clean-up to leave there."""
+        return self.path / "catalogue.names.json"
 
     @property
     def report(self) -> Path:

@@ -95,7 +95,7 @@ def test_storage_is_that_of_the_first_stable_duckdb(home: Home) -> None:
 
 
 def test_nothing_but_the_catalogue_is_left_beside_it(home: Home) -> None:
-    assert {path.name for path in home.path.iterdir()} == {"tables", "catalogue.duckdb"}
+    assert {path.name for path in home.path.iterdir()} == {"tables", "catalogue.duckdb", "catalogue.names.json"}
 
 
 def test_a_failed_build_leaves_the_former_catalogue(home: Home) -> None:
@@ -105,7 +105,7 @@ def test_a_failed_build_leaves_the_former_catalogue(home: Home) -> None:
     with pytest.raises(duckdb.Error):
         build_catalogue(home, store)
     assert home.catalogue.read_bytes() == before
-    assert {path.name for path in home.path.iterdir()} == {"tables", "catalogue.duckdb"}
+    assert {path.name for path in home.path.iterdir()} == {"tables", "catalogue.duckdb", "catalogue.names.json"}
 
 
 def test_two_builds_hold_the_same(home: Home) -> None:

@@ -1,0 +1,78 @@
+"""`sdaie ui` as a running program: its address, the runs of its home, and how a test asks for one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dagster as dg
+from dagster_graphql import DagsterGraphQLClient
+
+from warehouse.home import Home
+
+T = TypeVar("T")
+
+
+class Served:
+    """A home whose web server and daemon are at work."""
+
+    def __init__(self, home: Home, port: int) -> None:
+        self.home, self.port = home, port
+
+    def submit(self, job: str, run_config: dict[str, Any] | None = None) -> str:
+        """Put a run of a job into the queue, as the Launchpad does; its identity."""
+        client = DagsterGraphQLClient("127.0.0.1", port_number=self.port)
+        return client.submit_job_execution(job, run_config=run_config or {})
+
+    def runs(self, job: str | None = None) -> list[dg.DagsterRun]:
+        """Runs of a job, or all, the newest first."""
+        with dg.DagsterInstance.from_config(str(self.home.dagster)) as instance:
+            return list(instance.get_runs(dg.RunsFilter(job_name=job)))
+
+    def ended(self, run_id: str, seconds: float = 240) -> dg.DagsterRunStatus:
+        """How a run ended."""
+        return wait_for(lambda: next(r.status for r in self.runs() if r.run_id == run_id and r.is_finished), seconds)
+
+
+def wait_for(ask: Callable[[], T], seconds: float) -> T:
+    """The first answer that is true; an answer may also fail to be there yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if answer := ask():
+                return answer
+        except StopIteration:
+            pass
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.5)
+
+
+@contextmanager
+def served(home: Home) -> Iterator[Served]:
+    """Start `sdaie ui` on a home; in the end Ctrl-C, after which nothing of it is left."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    program = str(Path(sys.executable).with_name("sdaie"))
+    environment = {key: value for key, value in os.environ.items() if key not in ("SDAIE_HOME", "DAGSTER_HOME")}
+    process = subprocess.Popen(
+        [program, "--home", str(home.path), "ui", "--port", str(port)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert f"http://127.0.0.1:{port}" in process.stderr.readline()
+        yield Served(home, port)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+    assert process.returncode == 0
