@@ -15,6 +15,7 @@ from assets.corpus import photos, splits
 from assets.crawl import files
 from assets.crops import crops
 from assets.detectors import detectors, reference_features
+from assets.drift import drift
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif
 from assets.exif_claims import exif_claims, pretext_outputs
@@ -75,6 +76,7 @@ STAGES: tuple[Stage, ...] = (
     benchmark_extremes,
     challenger,
     champion,
+    drift,
     catalogue,
     report,
 )

@@ -1,7 +1,7 @@
 """Asset checks: nothing is lost on the way, and nothing that is scored looks like what was learned from.
 
 Each check reads rows that are there; how a stage decides belongs to the stage. Where what goes into a stage is not what
-comes out of it plus what it quarantined, the run stops; pictures that look alike are a warning.
+comes out of it plus what it quarantined, the run stops; pictures that look alike, and drift, are warnings.
 """
 
 from collections.abc import Callable
@@ -172,6 +172,29 @@ def exif_readers_agree() -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset=dg.AssetKey("drift"),
+    description="New photographs are like those that the champion was made from. A warning: retraining is due.",
+)
+def retraining_due() -> dg.AssetCheckResult:
+    """Passes where retraining is not due by any measure; tells each measure that makes it due, with its numbers."""
+    rows = Store(Home.find().tables).read("drift")
+    verdict = rows.filter(measure="retraining")
+    due = rows.filter(pl.col("due") & (pl.col("measure") != "retraining")).sort("measure", "subject")
+    counted = rows.filter(measure="new_photographs")
+    numbers = {"new_photographs": counted["count_now"].item(), "of": counted["of_now"].item()} if len(counted) else {}
+    return dg.AssetCheckResult(
+        passed=not verdict["due"].item(),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "champion": verdict["champion"].item() or "none",
+            "verdict": verdict["reason"].item(),
+            **numbers,
+            **({"reasons": due["reason"].to_list()} if len(due) else {}),
+        },
+    )
+
+
 def _gate(name: str, description: str) -> dg.AssetChecksDefinition:
     """What is asked of the challenger: where it does not pass, the champion stays."""
 
@@ -209,4 +232,5 @@ CHECKS = [
     _gate(AUROC, "The challenger tells generated images as well as the best champion, on the sets that gate."),
     exif_readers_agree,
     near_duplicates_seen,
+    retraining_due,
 ]

@@ -6,6 +6,7 @@ place.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -59,6 +60,8 @@ def _by_hand(context: Context) -> int:
     upstream=[backbone, square_detectors, champion_before, benchmark_scores, benchmark_metrics],
     settings=_settings,
     kinds=["parquet", "scikitlearn"],
+    # A warning where a weekly retraining did not come to it, a failure where none of a month did.
+    fresh_within=timedelta(days=32),
 )
 def challenger(context: Context) -> Product:
     """The newest detector against the champion: pretext validation, realised false-positive rate, headline AUROC."""

@@ -18,6 +18,7 @@ from assets.champions import newest
 from assets.corpus import photos, splits
 from assets.crawl import files
 from assets.detectors import detectors, reference_features
+from assets.drift import drift
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif
 from assets.exif_claims import exif_claims, pretext_outputs
@@ -40,7 +41,7 @@ PUBLISHED = [
     *(photo_hashes, benchmark_images, benchmark_hashes, near_duplicates, benchmark_features, benchmark_scores),
     *(benchmark_metrics, benchmark_comparisons, benchmark_calibration, benchmark_extremes),
     *(binary_images, binary_networks, exif_second_opinion, pretext_outputs, exif_claims),
-    *(square_features, square_detectors, champion_before, challenger, champion),
+    *(square_features, square_detectors, champion_before, challenger, champion, drift),
     *(reference_pixel_scores, other_detectors, benchmark_pixel_scores, table_scores, format_rule),
 ]
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +114,7 @@ class Stage:
     files: Callable[[Context], Iterable[Path]]
     table_partition: str
     eager: bool
+    fresh_within: timedelta | None
 
     def store_partition(self, context: Context) -> str:
         """The partition of its tables that the stage writes in this context."""
@@ -142,7 +144,9 @@ class Stage:
             return (
                 manifest.provenance == self.provenance(context)
                 and all(path.exists() for path in self.files(context))
-                and not awaits_another_try(context.store, self.tables[0], self.store_partition(context))
+                and not any(
+                    awaits_another_try(context.store, table, self.store_partition(context)) for table in self.tables
+                )
             )
         except UserError:
             return False
@@ -188,12 +192,14 @@ def stage(
     files: Callable[[Context], Iterable[Path]] = lambda context: (),
     table_partition: str = WHOLE,
     eager: bool = False,
+    fresh_within: timedelta | None = None,
 ) -> Callable[[Callable[[Context], Product]], Stage]:
     """Make a stage of a function; its name and docstring become the asset's name and description.
 
-    `external` names asset specs of what lies outside; `files` are paths that must exist for the stage to be current;
-    `table_partition` is the partition an unpartitioned stage writes where several share a table. `eager`: it is cheap,
-    so the daemon runs it whenever what it is made from was made anew.
+    `external` names assets that come first and are no tables of the upstream; `files` are paths that must exist for the
+    stage to be current; `table_partition` is the partition an unpartitioned stage writes where several share a table.
+    `eager`: it is cheap, so the daemon runs it whenever what it is made from was made anew. Dagster calls the asset
+    overdue where it was not materialised for `fresh_within`, and warns after a quarter of that.
     """
 
     def decorate(function: Callable[[Context], Product]) -> Stage:
@@ -212,6 +218,7 @@ def stage(
             files=files,
             table_partition=table_partition,
             eager=eager,
+            fresh_within=fresh_within,
         )
 
     return decorate
@@ -232,6 +239,7 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         metadata={"dagster/column_schema": column_schema(stage.tables[0])},
         automation_condition=dg.AutomationCondition.eager() if stage.eager else None,
         pool="training" if "torch" in stage.kinds else None,
+        freshness_policy=_freshness(stage),
     )
     def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         partition = context.partition_key if stage.partitioned else WHOLE
@@ -263,6 +271,11 @@ def to_asset(stage: Stage) -> dg.AssetsDefinition:
         return _result(stage, work, manifest, numbers, product.pictures)
 
     return materialise
+
+
+def _freshness(stage: Stage) -> dg.FreshnessPolicy | None:
+    within = stage.fresh_within
+    return None if within is None else dg.FreshnessPolicy.time_window(fail_window=within, warn_window=within / 4)
 
 
 def _result(

@@ -845,6 +845,45 @@ _PROMOTION = (
         (DETECTOR_ID, PHOTO_ID),
         copied=False,
     ),
+    Table(
+        "drift",
+        "Photographs that came in since the champion was made, beside those it was made from: is retraining due?",
+        ("measure", "subject"),
+        (
+            Column(
+                "measure",
+                STRING,
+                "new_photographs, unseen_make, unseen_model, missing_tag, score_sample, p_values, flagged; retraining: "
+                "whether any of them makes it due",
+            ),
+            Column("subject", STRING, "the tag, or what became of photographs of the sample; else all"),
+            Column("champion", STRING, "identity of the detector that answers; null: none"),
+            Column("before", FLOAT, "share of the photographs before; of p_values the median"),
+            Column("now", FLOAT, "share of the new photographs, or of all for new_photographs; of p_values the median"),
+            Column("count_before", INT64, "photographs that `before` counts", "photographs"),
+            Column("of_before", INT64, "those it is a share of", "photographs"),
+            Column("count_now", INT64, "photographs that `now` counts", "photographs"),
+            Column("of_now", INT64, "those it is a share of", "photographs"),
+            Column("low", FLOAT, "lower end of the 95% Clopper-Pearson interval of `now`, or its one-sided bound"),
+            Column("high", FLOAT, "upper end of the interval; null where the bound is one-sided"),
+            Column("p_value", FLOAT, "of no drift: missing_tag by Fisher with Holm's correction; else by ranks"),
+            Column("due", BOOL, "this makes retraining due"),
+            Column("reason", STRING, "the same in words, with both numbers"),
+        ),
+    ),
+    Table(
+        "drift_scores",
+        "What the champion says of new photographs: of a sample of at most 200, spread over groups.",
+        ("detector_id", "photo_id"),
+        (
+            DETECTOR_ID,
+            PHOTO_ID,
+            Column("score", FLOAT, "higher = more likely generated"),
+            Column("p_value", FLOAT, "conformal p-value among the calibration photographs"),
+        ),
+        copied=False,
+        shard_rows=64,
+    ),
 )
 
 _HOUSE = (

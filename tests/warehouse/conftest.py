@@ -118,6 +118,15 @@ def write_training(store: Store, simulated: bool) -> None:
     store.write("training_curve", rows_of("training_curve", curve))
 
 
+def write_drift(store: Store) -> None:
+    found = [
+        {"measure": "missing_tag", "subject": "iso", "due": False, "p_value": 1.0},
+        {"measure": "unseen_make", "subject": "all", "due": True, "count_now": 30, "of_now": 60},
+        {"measure": "retraining", "subject": "all", "due": True, "reason": "due by unseen_make"},
+    ]
+    store.write("drift", rows_of("drift", [{"champion": "id one_class", **row} for row in found]))
+
+
 def write_home(path: Path, stop: str, simulated: bool, detectors: dict[str, float]) -> None:
     home = Home(path)
     home.path.mkdir()
@@ -133,6 +142,7 @@ def write_home(path: Path, stop: str, simulated: bool, detectors: dict[str, floa
         write_metrics(store, detectors, better=-0.03)
         build_catalogue(home, store)
         write_benchmark(store, simulated, detectors)
+        write_drift(store)
     build_catalogue(home, store)
 
 

@@ -268,3 +268,12 @@ def test_exif_agreement_has_the_least_first_and_an_example(home: Home) -> None:
     rows = query(home, "exif_agreement").rows
     assert rows[0] == ("iso", 0.7, 8, 7, 1, 1, "a", "100.0", "a")
     assert rows[1] == ("make", 8 / 9, 8, 8, 0, 1, None, None, None)
+
+
+def test_drift_has_the_verdict_first_and_then_what_makes_it_due(home: Home) -> None:
+    rows = query(home, "drift").rows
+    assert [row[:3] for row in rows] == [
+        ("retraining", "all", True),
+        ("unseen_make", "all", True),
+        ("missing_tag", "iso", False),
+    ]
