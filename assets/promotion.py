@@ -32,7 +32,7 @@ from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import REAL
 from warehouse.champion import COMBINED, read_champion
 from warehouse.home import UserError, digest
-from warehouse.shards import Rows, frame
+from warehouse.shards import Rows, frame, quarantine_partition
 
 PRETEXT, RATE, AUROC = "pretext_validation", "realised_false_positive_rate", "headline_auroc"
 GATES = (PRETEXT, RATE, AUROC)
@@ -195,7 +195,15 @@ def _photographs(context: Context, identity: str) -> None:
     if context.store.manifest(table, identity) is not None:
         return
     seen = [context.store.read(each, columns=["photo_id"]) for each in ("square_features", "pretext_targets")]
-    rows = pl.concat(seen).unique().with_columns(detector_id=pl.lit(identity)).select("detector_id", "photo_id")
+    # Looked at, though there was nothing to be had: no news either.
+    seen.append(context.store.read("quarantine", [quarantine_partition("square_features")], ["photo_id"]))
+    rows = (
+        pl.concat(seen)
+        .drop_nulls()
+        .unique()
+        .with_columns(detector_id=pl.lit(identity))
+        .select("detector_id", "photo_id")
+    )
     context.store.write(table, rows, partition=identity)
 
 

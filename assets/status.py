@@ -20,7 +20,6 @@ from warehouse.champion import COMBINED, read_champion
 from warehouse.home import Home
 from warehouse.registry import read_registry
 from warehouse.revisions import PHOTO, QUARANTINED
-from warehouse.schema import TABLES
 from warehouse.store import WHOLE, Store
 
 SHOWN = (
@@ -141,8 +140,6 @@ def last_refusal(home: Home) -> Facts | None:
 
 def drift(home: Home) -> list[Facts]:
     """What makes retraining due: the measures by which new photographs are others than the champion was made from."""
-    if "drift" not in TABLES:
-        return []
     due = Store(home.tables).read("drift", columns=["measure", "subject", "due", "reason"]).filter("due")
     return due.sort("measure", "subject").drop("due").to_dicts()
 

@@ -59,7 +59,7 @@ def test_a_home_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 
 def test_beside_a_run_nothing_goes(home: Home, instance: dg.DagsterInstance) -> None:
     before = tree(home)
-    with only_run(home), pytest.raises(UserError, match="another `sdaie run` is at work"):
+    with only_run(home), pytest.raises(UserError, match="is at work in"):
         clean(home)
     run = instance.create_run_for_job(clean_up, status=dg.DagsterRunStatus.STARTED)
     with pytest.raises(UserError, match=rf"run {run.run_id} \(clean_up\) is at work in .*: wait for it, or end it"):

@@ -14,10 +14,11 @@ from assets.status import due
 from pipelines.cli import cli
 from pipelines.cli_status import gathered
 from pipelines.run import run
-from tests.assets.scored_home import make_home
+from tests.assets.scored_home import make_home, rows_of
 from tests.assets.small_home import picture
 from warehouse.home import Home, UserError
 from warehouse.registry import Corpus, add_corpus
+from warehouse.store import Store
 
 
 def call(home: Home, *words: str) -> Result:
@@ -201,3 +202,21 @@ def test_a_history_that_cannot_be_opened_is_one_line(scored: Home) -> None:
     (scored.dagster / "dagster.yaml").touch()
     with pytest.raises(UserError, match=r"Dagster's history in .* cannot be written"):
         gathered(scored)
+
+
+def moved(measure: str, subject: str, due: bool, reason: str) -> dict[str, Any]:
+    return {"measure": measure, "subject": subject, "due": due, "reason": reason}
+
+
+def test_what_makes_retraining_due_is_said_in_words(scored: Home) -> None:
+    store = Store(scored.tables)
+    verdict = moved("retraining", "all", True, "no detector answers yet")
+    store.write("drift", rows_of("drift", [verdict]))
+    assert shown(scored).splitlines()[-1] == "retraining      due: no detector answers yet"
+    verdict["reason"] = "due by unseen_make"
+    others = [moved("unseen_make", "all", True, "12% of makes are new"), moved("flagged", "all", False, "as before")]
+    store.write("drift", rows_of("drift", [verdict, *others]))
+    assert shown(scored).splitlines()[-1] == "retraining      due: 12% of makes are new"
+    assert [each["measure"] for each in gathered(scored)["drift"]] == ["retraining", "unseen_make"]
+    store.write("drift", rows_of("drift", [verdict | {"due": False}]))
+    assert gathered(scored)["drift"] == []
