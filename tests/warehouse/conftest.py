@@ -127,6 +127,19 @@ def write_drift(store: Store) -> None:
     store.write("drift", rows_of("drift", [{"champion": "id one_class", **row} for row in found]))
 
 
+def write_promotions(store: Store) -> None:
+    """A first detector that answers, and a second that was refused for one of two reasons."""
+    first = {"number": 1, "decision": "promoted", "challenger": "first", "champion": "first"}
+    second = {"number": 2, "decision": "refused", "challenger": "second", "champion_before": "first"}
+    second |= {"champion": "first"}
+    rate = {"gate": "realised_false_positive_rate", "subject": "held-out sources", "passed": True, "reason": "5% of 90"}
+    auroc = {"gate": "headline_auroc", "subject": "dev", "passed": False, "reason": "AUROC .61 against .66"}
+    for decision, reasons in ((first, [rate]), (second, [rate, auroc])):
+        made = {"decided_at": "2026-11-30T03:00:00+00:00", "by": "pipeline", **decision}
+        rows = rows_of("promotions", [{**made, **reason} for reason in reasons])
+        store.write("promotions", rows, partition=f"{decision['number']:06d}")
+
+
 def write_home(path: Path, stop: str, simulated: bool, detectors: dict[str, float]) -> None:
     home = Home(path)
     home.path.mkdir()
@@ -143,6 +156,7 @@ def write_home(path: Path, stop: str, simulated: bool, detectors: dict[str, floa
         build_catalogue(home, store)
         write_benchmark(store, simulated, detectors)
         write_drift(store)
+        write_promotions(store)
     build_catalogue(home, store)
 
 

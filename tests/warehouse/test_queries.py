@@ -277,3 +277,10 @@ def test_drift_has_the_verdict_first_and_then_what_makes_it_due(home: Home) -> N
         ("unseen_make", "all", True),
         ("missing_tag", "iso", False),
     ]
+
+
+def test_the_newest_decision_is_first_and_says_first_what_stands_against_it(home: Home) -> None:
+    rows = query(home, "decisions").rows
+    assert [row[0] for row in rows] == [2, 1]
+    assert rows[0][2:] == ("refused", "pipeline", "second", "first", "first", "AUROC .61 against .66; 5% of 90")
+    assert rows[1][2:] == ("promoted", "pipeline", "first", None, "first", "5% of 90")
