@@ -49,7 +49,7 @@ def serve(home: Home, port: int, say: Say) -> None:
             with open_instance(home):
                 write_text(log, "")
             with _Services(home, log) as services:
-                _start(services, Path(folder), port)
+                _start(services, home, Path(folder), port)
                 say(f"the UI of {home.path}: http://{HOST}:{port} (Ctrl-C ends it; what its services say: {log})")
                 services.wait_while(lambda: True)
     except KeyboardInterrupt:
@@ -86,16 +86,17 @@ def _only_ui(home: Home) -> Iterator[None]:
         yield
 
 
-def _start(services: "_Services", folder: Path, port: int) -> None:
-    # A path of a socket may have some hundred bytes, which that of a home may exceed: it lies in the temporary folder,
-    # as does the file that leads to it. No other user can open either.
+def _start(services: "_Services", home: Home, folder: Path, port: int) -> None:
+    # A path of a socket may have some hundred bytes, which a home's may exceed: it lies in a temporary folder that
+    # no other user can open. The daemon reads the file that leads to it again and again: it lies in the home, since
+    # temporary folders are cleaned of files that are days old.
     code = folder / "code"
     module = ["--module-name", "pipelines.definitions", "--empty-working-directory", "--location-name", "sdaie"]
     services.start("code server", ["dagster", "api", "grpc", "--socket", str(code), *module])
     services.wait_while(lambda: not code.exists())
-    workspace = folder / "workspace.yaml"
+    workspace = home.dagster / "ui.yaml"
     server = {"grpc_server": {"socket": str(code), "location_name": "sdaie"}}
-    workspace.write_text(json.dumps({"load_from": [server]}), encoding="utf-8")
+    write_text(workspace, json.dumps({"load_from": [server]}))
     words = ["--workspace", str(workspace)]
     services.start("web server", ["dagster_webserver", "--host", HOST, "--port", str(port), *words])
     services.start("daemon", ["dagster._daemon", "run", *words])
