@@ -37,13 +37,17 @@ def serve(home: Home, port: int, say: Say) -> None:
     before anything starts, and where a service ends by itself.
     """
     _refuse_port_in_use(port)
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(name) != signal.SIG_IGN:
-            signal.signal(name, signal.default_int_handler)
+    from pipelines.instance import open_instance
+
     log = home.dagster / "ui.log"
     try:
         with _only_ui(home), tempfile.TemporaryDirectory(prefix="sdaie-ui-") as folder:
-            write_text(log, "")
+            for name in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(name) != signal.SIG_IGN:
+                    signal.signal(name, signal.default_int_handler)
+            # Before the services: of two that make the history of a new home at once, one spoils it for ever.
+            with open_instance(home):
+                write_text(log, "")
             with _Services(home, log) as services:
                 _start(services, home, Path(folder), port)
                 say(f"the UI of {home.path}: http://{HOST}:{port} (Ctrl-C ends it; what its services say: {log})")
@@ -83,20 +87,16 @@ def _only_ui(home: Home) -> Iterator[None]:
 
 
 def _start(services: "_Services", home: Home, folder: Path, port: int) -> None:
-    # A path of a socket may have some hundred bytes, which that of a home may exceed: it lies in the temporary folder,
-    # as does the file that leads to it. No other user can open either.
+    # A path of a socket may have some hundred bytes, which a home's may exceed: it lies in a temporary folder that
+    # no other user can open. The daemon reads the file that leads to it again and again: it lies in the home, since
+    # temporary folders are cleaned of files that are days old.
     code = folder / "code"
     module = ["--module-name", "pipelines.definitions", "--empty-working-directory", "--location-name", "sdaie"]
     services.start("code server", ["dagster", "api", "grpc", "--socket", str(code), *module])
-    # Loading Dagster takes seconds here as well: both do it at once.
-    from pipelines.instance import open_instance
-
-    with open_instance(home):
-        pass
     services.wait_while(lambda: not code.exists())
-    workspace = folder / "workspace.yaml"
+    workspace = home.dagster / "ui.yaml"
     server = {"grpc_server": {"socket": str(code), "location_name": "sdaie"}}
-    workspace.write_text(json.dumps({"load_from": [server]}), encoding="utf-8")
+    write_text(workspace, json.dumps({"load_from": [server]}))
     words = ["--workspace", str(workspace)]
     services.start("web server", ["dagster_webserver", "--host", HOST, "--port", str(port), *words])
     services.start("daemon", ["dagster._daemon", "run", *words])
@@ -156,7 +156,8 @@ class _Services:
 
     def _stop(self) -> None:
         # Whoever presses Ctrl-C twice wants no process left either.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, signal.SIG_IGN)
         for process in self._processes.values():
             # Runs are processes of the code server's group, and write that they were interrupted.
             with suppress(ProcessLookupError):
