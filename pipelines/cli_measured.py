@@ -34,8 +34,9 @@ def benchmark() -> None:
     help="score it (the default), or train the binary detector on it; repeat for both.",
 )
 @click.option("--wild", is_flag=True, help="Collected from the open web: as shipped it is reported apart.")
+@click.option("--gate", is_flag=True, help="Refuse a new detector that does worse on it than the best champion.")
 @click.pass_obj
-def benchmark_add(home: Home, name: str, source: str, use: Sequence[str], wild: bool) -> None:
+def benchmark_add(home: Home, name: str, source: str, use: Sequence[str], wild: bool, gate: bool) -> None:
     """Register SOURCE as benchmark set NAME.
 
     SOURCE is a table (file, label, generator), a JSON list of {"path", "label"}, or a folder of
@@ -48,7 +49,7 @@ def benchmark_add(home: Home, name: str, source: str, use: Sequence[str], wild: 
 
     found = read_set(resolve(Home(Path.cwd()), source))
     uses = list(dict.fromkeys(use)) or ["evaluate"]
-    add_dataset(home, name, Dataset.model_validate({"source": source, "use": uses, "wild": wild}))
+    add_dataset(home, name, Dataset.model_validate({"source": source, "use": uses, "wild": wild, "gate": gate}))
     # Opening makes the partitions, so that a UI that is running shows them at once. Another set that cannot be listed
     # now is no matter of this one.
     with suppress(UserError), open_instance(home):
@@ -61,6 +62,8 @@ def benchmark_add(home: Home, name: str, source: str, use: Sequence[str], wild: 
         f"{generated.total()} images of {len(generated)} generators{which if generated else ''}; "
         f"`sdaie run` {' and '.join(will[word] for word in uses)}"
     )
+    if gate:
+        say(f"benchmark {name}: a new detector that does worse on it is refused")
     for note in found.notes:
         say(f"benchmark {name}: {note}")
 
@@ -78,7 +81,7 @@ def benchmark_list(home: Home) -> None:
     rows: list[list[object]] = []
     unread = []
     for name, dataset in read_registry(home).datasets.items():
-        use = "+".join([*dataset.use, *(["wild"] if dataset.wild else [])])
+        use = "+".join([*dataset.use, *(["wild"] if dataset.wild else []), *(["gate"] if dataset.gate else [])])
         try:
             found = read_set(resolve(home, dataset.source))
         except UserError as error:

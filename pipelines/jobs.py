@@ -47,12 +47,8 @@ def _step(name: str, description: str, groups: tuple[str, ...]) -> dg.OpDefiniti
 
 INGEST = _step("read_photographs", "Crawl every registered corpus; photographs, folds, EXIF.", ("corpus", "exif"))
 TRAIN = _step("train_and_fit", "Crops, backbone, networks; fit and calibrate the detectors.", ("training", "detection"))
-EVALUATE = _step(
-    "score_and_measure", "Score and measure every benchmark set, one run a set and generator.", ("benchmark",)
-)
-PROMOTE = _step(
-    "promote_or_refuse", "Judge the newest detector; it takes the champion's place, or is refused.", ("promotion",)
-)
+EVALUATE = _step("score_and_measure", "Score and measure every benchmark set.", ("benchmark",))
+PROMOTE = _step("promote_or_refuse", "The newest detector becomes champion, or not.", ("promotion",))
 PUBLISH = _step("publish_results", "Catalogue and report.", ("publication",))
 
 

@@ -157,18 +157,17 @@ def learn_from(home: Home, folder: str, steps: int) -> None:
 
 def shuffle_exif(source: Path, target: Path) -> None:
     """The same pictures, each with the EXIF of another: what tags say has nothing to do with pixels."""
-    paths = sorted(path.relative_to(source) for path in source.rglob("*.jpg"))
-    others = random.Random(0).sample(paths, len(paths))
-    for path, other in zip(paths, others, strict=True):
-        start, end = exif_segment((source / path).read_bytes())
-        picture, donor = (source / path).read_bytes(), (source / other).read_bytes()
-        given = slice(*exif_segment(donor))
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        (target / path).write_bytes(picture[:start] + donor[given] + picture[end:])
+    shutil.copytree(source, target)
+    pictures = {path: path.read_bytes() for path in sorted(target.rglob("*.jpg"))}
+    with_exif = [path for path, content in pictures.items() if exif_of(content)]
+    others = random.Random(0).sample(with_exif, len(with_exif))
+    for path, other in zip(with_exif, others, strict=True):
+        path.write_bytes(pictures[path].replace(exif_of(pictures[path]), exif_of(pictures[other]), 1))
 
 
-def exif_segment(jpeg: bytes) -> tuple[int, int]:
-    """Where the APP1 segment with EXIF begins and ends."""
-    start = jpeg.index(b"\xff\xe1")
-    assert jpeg[start + 4 : start + 8] == b"Exif"
-    return start, start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
+def exif_of(jpeg: bytes) -> bytes:
+    """The APP1 segment with EXIF; nothing where there is none."""
+    start = jpeg.find(b"Exif\0\0") - 4
+    if jpeg[max(0, start) : start + 2] != b"\xff\xe1":
+        return b""
+    return jpeg[start : start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")]

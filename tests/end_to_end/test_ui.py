@@ -14,6 +14,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.execution.backfill import BulkActionStatus
 from playwright.sync_api import Page, expect
 
@@ -118,6 +119,35 @@ def left_of(page: Page, *groups: str) -> bool:
 def test_a_click_materialises_an_asset(opened: tuple[str, Home, Page]) -> None:
     url, home, page = opened
     materialise_by_click(page, url, home, "benchmark_metrics")
+
+
+def test_the_launchpad_registers_a_corpus_and_says_what_is_missing(opened: tuple[str, Home, Page]) -> None:
+    url, home, page = opened
+    page.goto(f"{url}/locations/sdaie/jobs/register_a_corpus/playground")
+    # What is asked for, and what it means.
+    expect(page.get_by_text("Missing required config entries").first).to_be_visible(timeout=60_000)
+    page.get_by_text("config", exact=True).first.click()
+    expect(page.get_by_text("Column of the table whose values are held out together").first).to_be_visible()
+    entry = "{name: clicked, source: simulated/corpus, train: false}"
+    editor = page.locator(".CodeMirror").first
+    editor.evaluate(f"it => it.CodeMirror.setValue('ops: {{register_corpus: {{config: {entry}}}}}')")
+    page.get_by_role("button", name="Launch Run").click(timeout=60_000)
+    wait_until(lambda: "[corpora.clicked]" in home.registry.read_text())
+
+
+def test_the_schedule_is_switched_on_by_click(opened: tuple[str, Home, Page]) -> None:
+    url, home, page = opened
+    page.goto(f"{url}/automation")
+    row = page.get_by_text("retrain_weekly", exact=True)
+    expect(row.first).to_be_visible(timeout=60_000)
+    page.locator("label[class*=formatSwitch]").last.click()
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+
+        def running() -> bool:
+            states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+            return [state.name for state in states if state.is_running] == ["retrain_weekly"]
+
+        wait_until(running)
 
 
 def test_two_generators_are_made_again_by_click(opened: tuple[str, Home, Page]) -> None:
@@ -251,10 +281,16 @@ def materialise_by_click(page: Page, url: str, home: Home, asset: str) -> None:
     """Press the button as a person does, and wait until the daemon has run it."""
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         before = {run.run_id for run in instance.get_runs()}
+
+        def clicked() -> list[str]:
+            """Runs that were not there, without those that the daemon started by itself."""
+            new = [run for run in instance.get_runs() if run.run_id not in before]
+            return [run.run_id for run in new if run.tags.get("dagster/from_ui") == "true"]
+
         page.goto(f"{url}/assets/{asset}")
         page.get_by_role("button", name="Materialize").first.click(timeout=60_000)
-        wait_until(lambda: len(instance.get_runs()) > len(before))
-        (run,) = (run.run_id for run in instance.get_runs() if run.run_id not in before)
+        wait_until(lambda: bool(clicked()))
+        (run,) = clicked()
         wait_until(lambda: status_of(instance, run) == dg.DagsterRunStatus.SUCCESS)
 
 
