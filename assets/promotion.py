@@ -106,9 +106,8 @@ def champion(context: Context) -> Product:
 
 
 def history_digest(context: Context) -> str:
-    """What stands for the history of decisions, for those who show it."""
-    manifests = [context.store.manifest(HISTORY, each) for each in context.store.partitions(HISTORY)]
-    return digest([manifest.digest for manifest in manifests if manifest])
+    """What stands for the history of decisions but its times, for those who show it."""
+    return digest([{**vars(each), "decided_at": None} for each in decisions(context.store)])
 
 
 def _judged(context: Context, identity: str) -> Iterator[dict[str, Any]]:

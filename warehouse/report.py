@@ -1,9 +1,9 @@
 """The report: one self-contained HTML file on what was read, learned and measured, made from the catalogue alone.
 
 Putting it together and writing it belongs here. The sections are made in modules of their own (`report_corpus.py`,
-`report_benchmark.py`, `report_scores.py`, `report_robustness.py`, `report_reliability.py`, `report_comparisons.py`) and
-carry the SQL that made them; number formats are in `report_plots.py`, axes in `report_charts.py`, the looks in
-`report.html.j2` and what it includes.
+`report_benchmark.py`, `report_scores.py`, `report_robustness.py`, `report_reliability.py`, `report_comparisons.py`,
+`report_decisions.py`) and carry the SQL that made them; number formats are in `report_plots.py`, axes in
+`report_charts.py`, the looks in `report.html.j2` and what it includes.
 """
 
 import base64
@@ -17,6 +17,7 @@ from warehouse import (
     report_benchmark,
     report_comparisons,
     report_corpus,
+    report_decisions,
     report_reliability,
     report_robustness,
     report_scores,
@@ -67,6 +68,7 @@ def write_report(home: Home, facts: Mapping[str, object]) -> Path:
             extremes=report_scores.extremes(reader),
             left_out=report_reliability.left_out(reader),
             near_duplicates=report_reliability.near_duplicates(reader),
+            decisions=report_decisions.decisions(reader),
             changes=report_comparisons.changes(reader),
             versions=report_corpus.versions(reader),
         )
