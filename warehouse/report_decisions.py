@@ -18,10 +18,7 @@ _WORDS = {
 
 def decisions(reader: Reader) -> dict[str, Any]:
     """All decisions, the newest first, and who answers after them (None: nobody yet)."""
-    sql = (
-        "SELECT number, decision, challenger, champion_before, champion, reasons\n"
-        "FROM decisions\nORDER BY number DESC\nLIMIT 50"
-    )
+    sql = "FROM promotions\nORDER BY number DESC, passed, gate, subject\nLIMIT 100"
     table = reader.table(
         sql,
         {
@@ -29,7 +26,12 @@ def decisions(reader: Reader) -> dict[str, Any]:
             "detector": plain("challenger"),
             "was": _decision,
             "in place of": plain("champion_before"),
-            "reasons": plain("reasons"),
+            "asked": lambda row: cell(row["gate"], row["gate"].replace("_", " ")),
+            "on": plain("subject"),
+            "measured": plain("value"),
+            "champion": plain("champion_value"),
+            "bound": plain("bound"),
+            "passed": plain("passed"),
         },
     )
     (last,) = reader.rows("SELECT max_by(champion, number) AS champion FROM decisions")
