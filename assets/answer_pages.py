@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,14 @@ from PIL import Image
 
 from assets.answers import Judge
 from assets.evidence import evidence
-from warehouse.answer_page import MapKey, ShownPicture, render
+from warehouse.answer_page import Claim, MapKey, ShownPicture, render
 from warehouse.home import atomic_path, write_text
 
 if TYPE_CHECKING:
     from assets.detection import Answered
+
+Claimed = Callable[["Answered"], Sequence[Claim]]
+"""Gives what EXIF claims of a picture, held against its pixels."""
 
 _THUMBNAIL = 360
 _MAP = 900
@@ -42,13 +45,14 @@ def write_heat_map(folder: Path, answered: Answered) -> None:
         temporary.write_bytes(with_legend(answered.heat_map.drawn))
 
 
-def shown_picture(answered: Answered) -> ShownPicture:
-    """What the page shows of an answer, its pictures as small JPEG files."""
+def shown_picture(answered: Answered, claims: Claimed = lambda answered: ()) -> ShownPicture:
+    """What the page shows of an answer, its pictures as small JPEG files; `claims` holds EXIF against pixels."""
     thumbnail = None if answered.picture is None else _jpeg(answered.picture, _THUMBNAIL)
     heat_map = answered.heat_map
     if heat_map is None:
         return ShownPicture(answered.answer, thumbnail)
-    return ShownPicture(answered.answer, thumbnail, _jpeg(heat_map.drawn, _MAP), heat_map.regions, heat_map.framed)
+    drawn = _jpeg(heat_map.drawn, _MAP)
+    return ShownPicture(answered.answer, thumbnail, drawn, heat_map.regions, heat_map.framed, tuple(claims(answered)))
 
 
 def write_page(target: Path, files: Sequence[Path], shown: Sequence[ShownPicture], judge: Judge) -> None:

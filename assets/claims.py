@@ -1,15 +1,20 @@
 """What a picture's metadata claims, against its pixels: the answer to a person, one picture at a time.
 
-Reading typed EXIF from a picture's bytes and finding the file that judges belong here; Dagster does not, so that an
-answer does not wait for it. The judgement belongs to `models/claims.py`, the stages to `exif_claims.py`.
+Reading typed EXIF from a picture's bytes, finding the file that judges, and asking it for the page of answers belong
+here; Dagster does not, so that an answer does not wait for it. The judgement belongs to `models/claims.py`, the stages
+to `exif_claims.py`.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from assets.detection import Answered, Chosen
+from models.box import BOX, BOX_CLAIMS
 from models.claims import Claims
+from warehouse.answer_page import Claim as ShownClaim
 from warehouse.exif_rules import RowValue, normalise
 from warehouse.exiftool import ExifReader, ExifRecord
 from warehouse.exiftool_files import hold
@@ -44,6 +49,52 @@ def _typed(reader: ExifReader, data: bytes) -> TypedExif:
     if record.tags is None:
         raise RefusedError(record.reason, record.error or "no answer")
     return normalise(record.tags).row
+
+
+@contextmanager
+def claims_of_pictures(chosen: Chosen, home: Home) -> Iterator[Callable[[Answered], list[ShownClaim]]]:
+    """What holds the EXIF of answered pictures against their pixels, for the page of answers.
+
+    By what judges claims beside the detector that answers; it finds nothing where there is none, in a picture without
+    room or without EXIF, where exiftool is not there, and in a file that has changed meanwhile.
+    """
+    from models.claims import DOUBTED, TooSmallError
+
+    claims = _beside(chosen, home)
+    if claims is None:
+        yield lambda answered: []
+        return
+    with ExitStack() as stack:
+        try:
+            read = stack.enter_context(reading_exif())
+        except UserError:  # the page says it beside each picture
+            yield lambda answered: []
+            return
+
+        def held_against(answered: Answered) -> list[ShownClaim]:
+            if answered.patches is None:
+                return []
+            try:
+                data = Path(answered.answer.file).read_bytes()
+                if hashlib.sha256(data).hexdigest() != answered.answer.sha256:
+                    return []
+                judged = claims.judge_patches(answered.patches, read(data))
+            except (OSError, RefusedError, TooSmallError):
+                return []
+            return [ShownClaim(_sentence(each.sentence), each.evidence and each.p_value <= DOUBTED) for each in judged]
+
+        yield held_against
+
+
+def _beside(chosen: Chosen, home: Home) -> Claims | None:
+    """What judges claims beside a detector: that of the box for the box's, else that of the home."""
+    if chosen.path == BOX:
+        return read_claims(BOX_CLAIMS) if BOX_CLAIMS.exists() else None
+    return claims_of_home(home)
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + "."
 
 
 def claims_of_home(home: Home) -> Claims | None:

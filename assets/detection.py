@@ -22,6 +22,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from assets.sight import Shown, Sight, seeing
@@ -56,11 +57,15 @@ class HeatMap:
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """An answer; where asked for, the picture as it is looked at, small, and its heat map if it has squares."""
+    """An answer; where asked for, the picture as it is looked at, small, and its heat map if it has squares.
+
+    `patches` (n, 64, 64, 3) are then what EXIF is held against.
+    """
 
     answer: Answer
     picture: Image.Image | None = None
     heat_map: HeatMap | None = None
+    patches: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,8 @@ def _answered(judge: Judge, item: _Item) -> Answered:
     if seen.shown is None:
         return Answered(answer)
     picture = upright(Image.fromarray(seen.shown.picture), seen.shown.orientation)
-    return Answered(answer, picture, _heat_map(judge, seen.shown) if len(seen.shown.regions) else None)
+    heat_map = _heat_map(judge, seen.shown) if len(seen.shown.regions) else None
+    return Answered(answer, picture, heat_map, seen.shown.patches)
 
 
 def _heat_map(judge: Judge, shown: Shown) -> HeatMap:

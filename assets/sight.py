@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from assets.decoding import LIMITS
 from models.images import ImageError, decoded
-from models.patches import spread_places
+from models.patches import PATCH, PATCHES, spread_places
 from models.squares import COUNT, SIDE, Squares, canonical
 from warehouse.file_facts import Facts, look
 from warehouse.file_formats import DECODED
@@ -31,13 +31,15 @@ SHOWN_SIDE = 1200
 class Shown:
     """What a heat map is drawn from: a small copy of the picture (h, w, 3), and up to 256 squares of the picture.
 
-    `size` is the height and width of the picture itself, `orientation` how EXIF says that it is to be turned.
+    `size` is the height and width of the picture itself, `orientation` how EXIF says that it is to be turned. `patches`
+    (n, 64, 64, 3) are what EXIF is held against, of the pixels as they are.
     """
 
     size: tuple[int, int]
     orientation: int
     picture: npt.NDArray[np.uint8]
     regions: Squares
+    patches: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,8 @@ def see(data: bytes, show: bool) -> Sight:
             if not show:
                 return Sight(facts, squares(COUNT), None)
             size = image.height, image.width
-            shown = Shown(size, image.orientation, image.small(SHOWN_SIDE), squares(REGIONS))
+            patches = image.squares(spread_places(image.height, image.width, PATCHES), PATCH)
+            shown = Shown(size, image.orientation, image.small(SHOWN_SIDE), squares(REGIONS), patches)
             return Sight(facts, squares(COUNT), shown)
     except ImageError as error:
         raise RefusedError(error.code, error.sentence) from None

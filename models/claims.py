@@ -30,7 +30,8 @@ from models.weights import Header, LoadedBackbone, WeightsError, load_exactly
 _FORMAT = 1
 # Calibration values of one tag that are kept.
 _KEPT = 2048
-_DOUBTED = 0.05
+DOUBTED = 0.05
+"""With a p-value of at most this the pixels speak against a claim, where they tell anything of it."""
 _CHANCE = 0.5
 
 _SAID = {
@@ -71,6 +72,11 @@ class Claim:
     auroc: Estimate
     sentence: str
 
+    @property
+    def evidence(self) -> bool:
+        """Whether the pixels tell anything of this claim: swapped metadata is told on sources never seen."""
+        return self.auroc.low is not None and self.auroc.low > _CHANCE
+
 
 @dataclass(frozen=True, eq=False)
 class Claims:
@@ -100,7 +106,12 @@ class Claims:
         Each claim of which the pixels tell something, in the order of the tags, then `all`; empty where there is none.
         TooSmallError for an image with room for fewer than 4 patches of 64 x 64 px.
         """
-        outputs = split_outputs(head_outputs(self.backbone, self.heads, [claim_patches(image)]), self.vocabulary)
+        return self.judge_patches(claim_patches(image), exif)
+
+    def judge_patches(self, patches: npt.NDArray[np.uint8], exif: Mapping[str, Any]) -> list[Claim]:
+        """As `judge`, of an image given as its patches (n, 64, 64, 3) as `spread_patches` has them."""
+        _refuse_too_few(patches)
+        outputs = split_outputs(head_outputs(self.backbone, self.heads, [patches]), self.vocabulary)
         found = self.plausibility.nonconformity(outputs, Claimed.of([exif], self.vocabulary))
         scores = zip(TAGS, found[0].tolist(), strict=True)
         judged = [self._claim(tag, exif[tag], score) for tag, score in scores if not np.isnan(score)]
@@ -159,9 +170,13 @@ class Claims:
 def claim_patches(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The patches (n, 64, 64, 3) of an image (H, W, 3) that the heads are asked of. TooSmallError for fewer than 4."""
     patches = spread_patches(image)
+    _refuse_too_few(patches)
+    return patches
+
+
+def _refuse_too_few(patches: npt.NDArray[np.uint8]) -> None:
     if len(patches) < MIN_PATCHES:
         raise TooSmallError(f"room for {len(patches)} patches of 64 x 64 px, {MIN_PATCHES} are needed")
-    return patches
 
 
 def head_outputs(
@@ -217,7 +232,7 @@ def _sentence(tag: str, claimed: str | float | int, p_value: float, measured: Es
     share = f"{100 * p_value:.2g}% of photographs with their own metadata fit as badly"
     if measured.low is None or measured.low <= _CHANCE:
         return f"{what}: no evidence, since on sources never seen this is not told from swapped metadata ({share})"
-    return f"{what}: {'the pixels speak against it' if p_value <= _DOUBTED else 'plausible'}, {share}"
+    return f"{what}: {'the pixels speak against it' if p_value <= DOUBTED else 'plausible'}, {share}"
 
 
 def _value(tag: str, claimed: str | float) -> str:

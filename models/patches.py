@@ -12,6 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 PATCH = 64
+PATCHES = 16
+"""Spread patches of an image, at most, where nobody asks for another number."""
 MIN_PATCHES = 4
 """With fewer spread patches than this the caller gives no verdict."""
 
@@ -34,7 +36,7 @@ def all_patches(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(grid.transpose(0, 2, 1, 3, 4)).reshape(rows * columns, PATCH, PATCH, 3)
 
 
-def spread_patches(image: npt.NDArray[np.uint8], count: int = 16) -> npt.NDArray[np.uint8]:
+def spread_patches(image: npt.NDArray[np.uint8], count: int = PATCHES) -> npt.NDArray[np.uint8]:
     """Cut at most `count` non-overlapping patches spread evenly over the image: (n, 64, 64, 3), row by row.
 
     A grid of rows x columns with as many patches as fit and `count` allows; among equals the one nearest to

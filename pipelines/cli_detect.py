@@ -84,8 +84,10 @@ def detect(
         shown = []
         if report is not None:
             from assets.answer_pages import shown_picture
+            from assets.claims import claims_of_pictures
 
-            takers.append(lambda answered: shown.append(shown_picture(answered)))
+            claims = stack.enter_context(claims_of_pictures(chosen, home))
+            takers.append(lambda answered: shown.append(shown_picture(answered, claims)))
         form = _PRINT if as_json else _TABLE if output is None else _PROGRESS
         verdicts = stack.enter_context(_told(answers(chosen, files, known, show), files, form))
         failed = False

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from models.box import BOX_CLAIMS
 from pipelines.cli_options import say
 from pipelines.run import run
 from warehouse.home import Home, UserError, atomic_path
 from warehouse.registry import Corpus, add_corpus, read_registry
+from warehouse.store import Store
 
 # Tables of photographs below the folder, what is held out together, and what each is used for.
 CORPORA = {
@@ -22,9 +24,10 @@ CORPORA = {
 
 
 def release(corpus: Path, home: Home, box: Path) -> None:
-    """Train on the corpora in a folder, in a home without any other, and write the file of the box.
+    """Train on the corpora in a folder, in a home without any other, and write the detector and what judges EXIF.
 
-    UserError where the home has other corpora or the folder lacks a table.
+    `box` is the detector's file; what judges EXIF lies beside it. UserError where the home has other corpora or the
+    folder lacks a table.
     """
     registered = read_registry(home).corpora
     if others := sorted(registered.keys() - CORPORA.keys()):
@@ -38,8 +41,17 @@ def release(corpus: Path, home: Home, box: Path) -> None:
     made = champion_file(home)
     if made is None:
         raise UserError(f"no detector in {home.path}: the run has not come to its end")
-    with atomic_path(box) as temporary:
-        temporary.write_bytes(made.read_bytes())
+    for source, target in ((made, box), (_claims(home), box.with_name(BOX_CLAIMS.name))):
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(source.read_bytes())
+
+
+def _claims(home: Home) -> Path:
+    """What judges the claims of EXIF, of the backbone that the home has trained. UserError where there is none."""
+    judged = Store(home.tables).read("exif_claims", columns=["backbone"])["backbone"].unique()
+    if len(judged) != 1:
+        raise UserError(f"nothing judges what EXIF claims in {home.path}: the run has not come to its end")
+    return home.claims(judged[0])
 
 
 @click.command()

@@ -35,12 +35,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Claim:
-    """What EXIF claims, held against the pixels: the tag, the value claimed, its p-value, and what that says."""
+    """What EXIF claims, held against the pixels: in words, and whether they speak against it."""
 
-    tag: str
-    claimed: str
-    p_value: float
     sentence: str
+    against: bool
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 from torch import nn
 
+from assets.answer_pages import shown_picture
 from assets.backbone import TRAINED, WEIGHTS, backbone
-from assets.claims import claims_of_home, read_claims, reading_exif, typed_exif
+from assets.claims import claims_of_home, claims_of_pictures, read_claims, reading_exif, typed_exif
+from assets.detection import Answered, choose, detect
 from assets.exif_claims import exif_claims, pretext_outputs
 from assets.imports import import_backbone
 from models.backbone import Backbone
@@ -24,6 +26,7 @@ from models.swaps import JOINT
 from models.weights import Header, save_backbone, untrained
 from tests.assets.small_home import SmallHome
 from tests.models.published_files import write_published
+from tests.small_detector import small_home
 from warehouse.home import UserError
 from warehouse.places import RefusedError
 
@@ -121,6 +124,36 @@ def test_the_same_photographs_give_the_same_bytes(held_out: SmallHome) -> None:
     held_out.run(pretext_outputs)
     first = held_out.run(exif_claims).digest, held_out.home.claims(IDENTITY).read_bytes()
     assert (held_out.run(exif_claims).digest, held_out.home.claims(IDENTITY).read_bytes()) == first
+
+
+def test_the_page_holds_exif_against_the_pixels_of_each_picture(held_out: SmallHome, tmp_path: Path) -> None:
+    held_out.run(pretext_outputs)
+    held_out.run(exif_claims)
+    answering = small_home(tmp_path / "answering")
+    files = []
+    for name, iso in (("true", 400), ("swapped", 3200), ("bare", None)):
+        noisy(tmp_path / f"{name}.png", 7, 8, side=260)
+        exif = Image.Exif()
+        if iso is not None:
+            exif.get_ifd(0x8769)[0x8827] = iso
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            picture.save(tmp_path / f"{name}.jpg", exif=exif, quality=100, subsampling=0)
+        files.append(tmp_path / f"{name}.jpg")
+    chosen = choose(answering)
+    answered = list(detect(chosen, files, show=True))
+    with claims_of_pictures(chosen, held_out.home) as claims:
+        true, swapped, bare = (shown_picture(each, claims).claims for each in answered)
+        assert true[0].sentence.startswith("ISO 400: plausible, ")
+        assert not any(claim.against for claim in true)
+        assert swapped[0].sentence.startswith("ISO 3200: the pixels speak against it, ")
+        assert swapped[0].against
+        assert bare == ()
+        # Another file stands there now.
+        files[0].write_bytes(files[1].read_bytes())
+        assert list(claims(answered[0])) == []
+        assert list(claims(Answered(answered[1].answer))) == []
+    with claims_of_pictures(chosen, answering) as nothing:
+        assert list(nothing(answered[1])) == []
 
 
 def test_one_source_teaches_nothing(held_out: SmallHome) -> None:

@@ -27,7 +27,7 @@ def page() -> str:
     generated = answer("generated", 0.003, parts={"one_class": 0.01, "reconstruction": 0.2}, squares=16)
     unlike = answer("cannot_tell", 0.5, reason="Unlike.", reason_code="unfamiliar", would_have_said="photograph")
     broken = answer("cannot_tell", None, reason="Damaged.", reason_code="corrupt", failed=True, sha256=None)
-    claim = Claim("ISO", "100", 0.02, "The noise is that of a higher value.")
+    claim = Claim("ISO 100: the noise is that of a higher value", against=True)
     shown = [
         ShownPicture(generated, picture(360, 200), picture(900, 500), 35, 3, (claim,)),
         ShownPicture(answer("photograph", 0.91), picture(20, 360), picture(900, 900)),
@@ -45,7 +45,7 @@ def test_the_page_says_everything_and_escapes_names() -> None:
     for words in (
         *("Of 1,000 photographs, about 3", "about 910", "The score alone would have said: photograph", "Damaged."),
         *("Acme 1", "trainedAlgorithmicMedia", "PNG text parameters", "IFD0:Software: GIMP", "no exiftool"),
-        *("They never enter the score", "not the probability", "The noise is that of a higher value", "0123"),
+        *("They never enter the score", "not the probability", "the noise is that of a higher value", "0123"),
     ):
         assert words in said
     assert page() == said
