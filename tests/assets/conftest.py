@@ -15,7 +15,7 @@ from tests.assets.small_home import FOLDS, IN_A_FOLD, SmallHome, picture
 def small(tmp_path: Path) -> Iterator[SmallHome]:
     """20 photographs in five folds; a set of three photographs and three generated images, one of each too small.
 
-    There are no detectors on squares.
+    There are no detectors on squares, and no champion.
     """
     path = tmp_path / "home"
     path.mkdir()
@@ -29,6 +29,7 @@ def small(tmp_path: Path) -> Iterator[SmallHome]:
     small.write("photos", photos)
     for table in ("detectors", "photo_scores"):
         small.write(table, [], "squares")
+    small.write("detectors", [], "before")
     small.write("splits", [{"group": f"g{fold}", "fold": fold, "photos": IN_A_FOLD} for fold in range(FOLDS)])
     small.write("exif", [{"photo_id": row["photo_id"], "simulated": False, "edited": False} for row in photos])
     for empty in ("exif_issues", "binary_images", "binary_networks"):

@@ -10,14 +10,14 @@ from assets.stage import Context, Product
 from tests.assets.scored_home import Made, make_home, png
 from warehouse.store import Store
 
-DETECTORS = ("one_class", "complexity")
+DETECTORS = ("combined", "complexity")
 CONDITIONS = (("format_matched", "none"), ("format_matched", "blur_1"), ("as_shipped", "none"))
 
 
 def score(detector: str, track: str, perturbation: str, image: Made) -> float | None:
     if image.number == 3:
         return None
-    if (detector, track, perturbation) != ("one_class", "format_matched", "none"):
+    if (detector, track, perturbation) != ("combined", "format_matched", "none"):
         return -float(image.number)
     return float(image.number // 2)
 
@@ -39,13 +39,13 @@ def extremes(product: Product) -> pl.DataFrame:
     return table
 
 
-def test_the_ends_are_those_of_the_champion_on_the_headline_track(tmp_path: Path) -> None:
+def test_the_ends_are_those_of_the_combined_detector_on_the_headline_track(tmp_path: Path) -> None:
     home, images = make_home(
         tmp_path, {"web": 20}, {"sd": (9, None)}, score, detectors=DETECTORS, conditions=CONDITIONS, picture=picture
     )
     numbers = {each.row["image_id"]: each.number for each in images}
     table = extremes(benchmark_extremes.function(Context(home))).sort("label", "side", "place")
-    assert set(table.select("dataset", "detector", "track").iter_rows()) == {("dev", "one_class", "format_matched")}
+    assert set(table.select("dataset", "detector", "track").iter_rows()) == {("dev", "combined", "format_matched")}
     by_side = {
         key: [numbers[identity] for identity in part["image_id"]]
         for key, part in table.group_by(["label", "side"], maintain_order=True)
@@ -64,7 +64,7 @@ def test_the_ends_are_those_of_the_champion_on_the_headline_track(tmp_path: Path
 
 
 def test_pictures_are_small_jpegs_without_metadata_and_the_same_again(tmp_path: Path) -> None:
-    home, _ = make_home(tmp_path, {"web": 20}, {"sd": (9, None)}, score, picture=picture)
+    home, _ = make_home(tmp_path, {"web": 20}, {"sd": (9, None)}, score, detectors=DETECTORS, picture=picture)
     store = Store(home.tables)
     table = extremes(benchmark_extremes.function(Context(home)))
     for row in table.iter_rows(named=True):
@@ -78,7 +78,7 @@ def test_pictures_are_small_jpegs_without_metadata_and_the_same_again(tmp_path: 
 
 
 def test_a_file_that_is_gone_or_has_changed_has_no_picture_and_a_reason(tmp_path: Path) -> None:
-    home, images = make_home(tmp_path, {"web": 2}, {"sd": (2, None)}, score)
+    home, images = make_home(tmp_path, {"web": 2}, {"sd": (2, None)}, score, detectors=DETECTORS)
     (tmp_path / "dev" / images[0].row["uri"]).unlink()
     (tmp_path / "dev" / images[2].row["uri"]).write_bytes(png(99))
     product = benchmark_extremes.function(Context(home))

@@ -14,6 +14,7 @@ from assets.benchmark_images import benchmark_images
 from assets.benchmark_scores import benchmark_scores
 from assets.detectors import DETECTORS
 from assets.other_detectors import other_detectors
+from assets.pixel_detectors import PixelDetector
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
 from models.one_class import ReferenceFeatures, fit_complexity
 from tests.assets.small_home import IN_A_FOLD, SmallHome, picture
@@ -184,6 +185,28 @@ def test_a_new_detector_and_a_new_version_compute_only_themselves(mine: SmallHom
     assert calls() == []
     assert set(table(mine, "pixel_scores", FAKE)["detector"]) == {"jpeg_history", "mine"}
     assert files(mine.home) == from_scratch(mine)
+
+
+def test_a_champion_that_a_newer_one_follows_is_not_asked_again(
+    mine: SmallHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was asked as the newest one, under that name."""
+    mine.plug_in("newer", version="2")
+    first = PixelDetector("combined", "1", "combined", "", "bright:Brightness", part="combined")
+    second = PixelDetector("combined", "2", "combined", "", "newer:Brightness", part="combined")
+    before = dataclasses.replace(first, name="combined_before")
+    monkeypatch.setattr("assets.pixel_scores.pixel_detectors", lambda context: [])
+    monkeypatch.setattr("assets.pixel_scores.detectors_on_squares", lambda context: [first])
+    scored(mine)
+    old = table(mine, "pixel_scores", FAKE)
+    assert len(calls()) > 0
+    monkeypatch.setattr("assets.pixel_scores.detectors_on_squares", lambda context: [second, before])
+    scored(mine)
+    assert calls() == []
+    assert len(calls("newer")) > 0
+    new = table(mine, "pixel_scores", FAKE)
+    assert new.filter(detector="combined_before").drop("detector").equals(old.drop("detector"))
+    assert set(new["detector"]) == {"combined", "combined_before"}
 
 
 @pytest.mark.usefixtures("small_shards")
