@@ -74,7 +74,8 @@ def challenger(context: Context) -> Product:
     for row in refused:
         context.say(f"{identity}: {row['reason']}")
     _photographs(context, identity)
-    if refused and not _decided_so(context, identity, rows):
+    # What a person took back need not be refused as well.
+    if refused and settled(context.home, identity) is None and not _decided_so(context, identity, rows):
         decide(context.home, "refused", identity, rows)
     numbers = {f"{row['gate']} {row['subject']}": row["value"] for row in rows if row["value"] is not None}
     return Product({"gates": frame("gates", rows)}, {**numbers, "refused_for": len(refused)})

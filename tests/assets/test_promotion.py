@@ -220,6 +220,9 @@ def test_after_a_rollback_the_former_champion_answers_as_before_and_is_not_promo
     assert roll_back(small.home).champion == first
     with pytest.raises(UserError, match="no champion before"):
         roll_back(small.home)
+    # Nor is it refused, whatever is measured of it since.
+    assert fitted(small, "second", auroc=0.60, gain=0.1) == second
+    assert not judged(small)
     by = [each.by for each in decisions(store(small))]
     assert by == ["pipeline", "pipeline", "person", "person", "person"]
 
