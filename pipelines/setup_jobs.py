@@ -11,7 +11,16 @@ from pydantic import Field
 from assets.partitions import synchronise
 from warehouse.addresses import is_address
 from warehouse.home import Home, UserError
-from warehouse.registry import Corpus, Dataset, Training, add_corpus, add_dataset, resolve, set_training
+from warehouse.registry import (
+    Corpus,
+    Dataset,
+    Training,
+    add_corpus,
+    add_dataset,
+    resolve,
+    set_reconstruction,
+    set_training,
+)
 
 _NAME = "Lower-case letters, digits, - and _, at most 64."
 
@@ -40,10 +49,16 @@ class NewSet(dg.Config):
 
 
 class Budget(dg.Config):
-    """How much the backbone is trained."""
+    """How much is trained."""
 
     steps: int = Field(2000, ge=1, le=1_000_000, description="Steps of training, 1 to 1,000,000.")
     crops: int = Field(2, ge=1, le=16, description="Crops kept of a photograph, 1 to 16.")
+    autoencoder_steps: int | None = Field(
+        None, ge=1, le=1_000_000, description="Steps of each autoencoder, 1 to 1,000,000; left out: the default."
+    )
+    reconstruction_steps: int | None = Field(
+        None, ge=1, le=1_000_000, description="Steps of the network that tells their work; left out: the default."
+    )
     preset: str = Field("compact", description="Size of the network: compact, or full as published.")
 
 
@@ -96,8 +111,12 @@ def set_budget(context: dg.OpExecutionContext, config: Budget) -> None:
     """Set the budget of training."""
 
     def work() -> None:
-        chosen = Training.model_validate(vars(config)).model_dump(include={"steps", "crops", "preset"})
-        set_training(Home.find(), **chosen)
+        home = Home.find()
+        backbone = {"steps": config.steps, "crops": config.crops, "preset": config.preset}
+        set_training(home, **Training.model_validate(backbone).model_dump(include=set(backbone)))
+        networks = {"autoencoder_steps": config.autoencoder_steps, "steps": config.reconstruction_steps}
+        if chosen := {name: steps for name, steps in networks.items() if steps is not None}:
+            set_reconstruction(home, **chosen)
 
     _mended(work)
 

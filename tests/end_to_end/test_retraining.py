@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from assets.champions import decisions
+from assets.promotion import GATES
 from tests.end_to_end.conftest import Sdaie
 from tests.end_to_end.served import served, wait_for
 from tests.end_to_end.test_chain import tables
@@ -19,7 +20,7 @@ from warehouse.catalogue import query
 from warehouse.champion import read_champion
 from warehouse.home import Home
 from warehouse.registry import Corpus, add_corpus, set_reconstruction, set_training
-from warehouse.simulator import simulate_corpus
+from warehouse.simulator import simulate_benchmark, simulate_corpus
 from warehouse.store import Store
 
 pytestmark = pytest.mark.slow
@@ -104,6 +105,29 @@ def test_the_ui_registers_and_says_what_is_out_of_bounds(home: Home) -> None:
         budget = {"ops": {"set_budget": {"config": {"steps": 0}}}}
         assert ui.ended(ui.submit("set_the_training_budget", budget)) == FAILURE
         assert home.registry.read_text() == before
+
+
+def test_a_new_home_is_made_by_the_jobs_of_the_ui_alone(tmp_path: Path) -> None:
+    corpus, images = tmp_path / "corpus", tmp_path / "images"
+    simulate_corpus(corpus, photographs=100, groups=10, seed=0)
+    simulate_benchmark(images, per_generator=4, seed=1)
+    home = Home(tmp_path / "home")
+    budget = {"steps": 12, "crops": 1, "autoencoder_steps": 12, "reconstruction_steps": 12}
+    asked = {
+        "register_a_corpus": ("register_corpus", {"name": "photographs", "source": str(corpus)}),
+        "register_a_benchmark_set": ("register_benchmark", {"name": "dev", "source": str(images), "gate": True}),
+        "set_the_training_budget": ("set_budget", budget),
+    }
+    with served(home) as ui:
+        for job, (op, config) in asked.items():
+            assert ui.ended(ui.submit(job, {"ops": {op: {"config": config}}})) == SUCCESS
+        assert ui.ended(ui.submit("retrain"), 600) == SUCCESS
+        assert read_champion(home) is not None
+        assert len(query(home, "leaderboard").rows) > 0
+        assert ui.ended(ui.submit("retrain")) == SUCCESS
+    gates = Store(home.tables).read("gates")
+    assert set(gates["gate"]) == set(GATES)
+    assert gates["passed"].all()
 
 
 def test_a_backbone_of_shuffled_tags_is_refused_a_better_one_promoted_and_a_person_goes_back(
