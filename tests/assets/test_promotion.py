@@ -163,6 +163,10 @@ def test_a_better_challenger_is_promoted_and_a_worse_one_refused_with_both_numbe
     # The same try once more, as after a kill, is the same decision.
     assert not judged(small)
     assert len(decisions(store(small))) == 3
+    # Nor does it help to remove the pointer, which follows from the decisions.
+    small.home.champion.unlink()
+    assert not judged(small)
+    assert read_champion(small.home) == better
     # What a refusal leaves to be written is written, and then nothing is stale.
     small.run(champion)
     assert challenger.is_current(small.context())
