@@ -100,7 +100,15 @@ def trainers(home: Home) -> list[str]:
 def test_two_runs_of_one_home_do_not_meet(finished: Home, tmp_path: Path, sdaie: Sdaie) -> None:
     home = Home(tmp_path / "home")
     shutil.copytree(finished.path, home.path)
-    program = [str(Path(sys.executable).with_name("sdaie")), "--home", str(home.path), "run", "--force", "--only", "training"]
+    program = [
+        str(Path(sys.executable).with_name("sdaie")),
+        "--home",
+        str(home.path),
+        "run",
+        "--force",
+        "--only",
+        "training",
+    ]
     with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as first:
         assert first.stderr is not None
         # It speaks for the first time when it has the home to itself.
