@@ -6,14 +6,14 @@ to `exif_claims.py`.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 from assets.detection import Answered, Chosen
 from models.box import BOX, BOX_CLAIMS
-from models.claims import Claims
+from models.claims import DOUBTED, Claim, Claims, TooSmallError
 from warehouse.answer_page import Claim as ShownClaim
 from warehouse.exif_rules import RowValue, normalise
 from warehouse.exiftool import ExifReader, ExifRecord
@@ -58,8 +58,6 @@ def claims_of_pictures(chosen: Chosen, home: Home) -> Iterator[Callable[[Answere
     By what judges claims beside the detector that answers; it finds nothing where there is none, in a picture without
     room or without EXIF, where exiftool is not there, and in a file that has changed meanwhile.
     """
-    from models.claims import DOUBTED, TooSmallError
-
     claims = _beside(chosen, home)
     if claims is None:
         yield lambda answered: []
@@ -81,7 +79,7 @@ def claims_of_pictures(chosen: Chosen, home: Home) -> Iterator[Callable[[Answere
                 judged = claims.judge_patches(answered.patches, read(data))
             except (OSError, RefusedError, TooSmallError):
                 return []
-            return [ShownClaim(_sentence(each.sentence), each.evidence and each.p_value <= DOUBTED) for each in judged]
+            return _shown(judged)
 
         yield held_against
 
@@ -91,6 +89,16 @@ def _beside(chosen: Chosen, home: Home) -> Claims | None:
     if chosen.path == BOX:
         return read_claims(BOX_CLAIMS) if BOX_CLAIMS.exists() else None
     return claims_of_home(home)
+
+
+def _shown(judged: Sequence[Claim]) -> list[ShownClaim]:
+    """Each claim of which pixels tell something, and in one sentence those of which they tell nothing."""
+    told = [each for each in judged if each.evidence]
+    shown = [ShownClaim(_sentence(each.sentence), each.p_value <= DOUBTED) for each in told]
+    if silent := list(dict.fromkeys(each.name for each in judged if not each.evidence)):
+        said = f"no evidence either way of {', '.join(silent)}: pixels of sources never seen do not tell these"
+        shown.append(ShownClaim(_sentence(said), against=False))
+    return shown
 
 
 def _sentence(words: str) -> str:

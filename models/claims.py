@@ -6,6 +6,7 @@ learned of a claim is in `plausibility`, how well swapped metadata is told in `s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -51,6 +52,9 @@ _SAID = {
     "brightness_ev": "brightness {} EV",
 }
 
+_VALUE = re.compile(r":? (f/)?\{\}.*")
+"""Where in these the value stands, and what goes with it."""
+
 
 class TooSmallError(ValueError):
     """An image has no room for the patches that a judgement takes."""
@@ -76,6 +80,11 @@ class Claim:
     def evidence(self) -> bool:
         """Whether the pixels tell anything of this claim: swapped metadata is told on sources never seen."""
         return self.auroc.low is not None and self.auroc.low > _CHANCE
+
+    @property
+    def name(self) -> str:
+        """What is claimed, in words, without the value."""
+        return "all together" if self.tag == JOINT else _VALUE.sub("", _SAID[self.tag])
 
 
 @dataclass(frozen=True, eq=False)
