@@ -6,7 +6,7 @@ import pytest
 
 from tests.end_to_end.conftest import Sdaie
 from warehouse.home import Home
-from warehouse.registry import Corpus, add_corpus, set_training
+from warehouse.registry import Corpus, add_corpus, set_reconstruction, set_training
 from warehouse.simulator import simulate_corpus
 from warehouse.store import Store
 
@@ -18,6 +18,7 @@ def test_at_least_three_tags_are_ranked_on_unseen_cameras(tmp_path: Path, sdaie:
     simulate_corpus(home.simulated, photographs=320, groups=40, seed=3)
     add_corpus(home, "simulated", Corpus(source=str(home.simulated)))
     set_training(home, steps=300)
+    set_reconstruction(home, autoencoder_steps=1, steps=1)  # they are no matter of this test
     for group in ("corpus", "exif", "training"):
         said = sdaie(home.path, "run", "--only", group)
         assert said.returncode == 0, said.stderr
