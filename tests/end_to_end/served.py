@@ -1,22 +1,25 @@
 """`sdaie ui` as a running program: its address, the runs of its home, and how a test asks for one."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
-from dagster_graphql import DagsterGraphQLClient
 
 from warehouse.home import Home
 
 T = TypeVar("T")
+LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 
 
 class Served:
@@ -27,8 +30,14 @@ class Served:
 
     def submit(self, job: str, run_config: dict[str, Any] | None = None) -> str:
         """Put a run of a job into the queue, as the Launchpad does; its identity."""
-        client = DagsterGraphQLClient("127.0.0.1", port_number=self.port)
-        return client.submit_job_execution(job, run_config=run_config or {})
+        selector = {"repositoryLocationName": "sdaie", "repositoryName": "__repository__", "jobName": job}
+        params = {"selector": selector, "mode": "default", "runConfigData": run_config or {}}
+        asked = json.dumps({"query": LAUNCH, "variables": {"params": params}}).encode()
+        url, headers = f"http://127.0.0.1:{self.port}/graphql", {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(url, asked, headers), timeout=60) as answer:
+            launched = json.load(answer)["data"]["launchRun"]
+        assert "run" in launched, launched
+        return str(launched["run"]["runId"])
 
     def runs(self, job: str | None = None) -> list[dg.DagsterRun]:
         """Runs of a job, or all, the newest first."""
@@ -74,5 +83,5 @@ def served(home: Home) -> Iterator[Served]:
         yield Served(home, port)
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+        process.communicate(timeout=60)
     assert process.returncode == 0
