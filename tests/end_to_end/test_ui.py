@@ -294,11 +294,13 @@ def materialise_by_click(page: Page, url: str, home: Home, asset: str) -> None:
         wait_until(lambda: status_of(instance, run) == dg.DagsterRunStatus.SUCCESS)
 
 
-def test_dagster_dev_loads_the_workspace_without_dagster_home(tmp_path: Path) -> None:
+def test_dagster_dev_loads_the_workspace_without_dagster_home(tmp_path: Path, opened: tuple[str, Home, Page]) -> None:
+    # A second browser cannot be driven while the first one is.
+    *_, page = opened
     port = free_port()
     dagster = str(Path(sys.executable).with_name("dagster"))
     words = [dagster, "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
     environment = clean_environment() | {"SDAIE_HOME": str(tmp_path / "home")}
-    with served(words, port, environment, tmp_path) as url, browser_page() as page:
+    with served(words, port, environment, tmp_path) as url:
         page.goto(f"{url}/asset-groups")
         expect(page.get_by_text("publication", exact=True).first).to_be_visible(timeout=60_000)
