@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assets.champions import newest, opponent
-from assets.square_detectors import SQUARES, square_detectors
+from assets.square_detectors import square_detectors
 from assets.stage import Context, Product, stage
 from warehouse.champion import COMBINED
 from warehouse.home import UserError
@@ -21,7 +21,7 @@ NAME = f"{COMBINED}_before"
 
 def _opponent(context: Context) -> str | None:
     try:
-        return opponent(context.home, newest(context.store, SQUARES))
+        return opponent(context.home, newest(context.store))
     except IndexError:
         return None
 

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from assets.square_detectors import RECONSTRUCTION
+from assets.square_detectors import RECONSTRUCTION, SQUARES
 from warehouse.champion import COMBINED, read_champion, write_champion
-from warehouse.home import Home, UserError, as_user_error
+from warehouse.home import Home, UserError
+from warehouse.home_lock import lock_file
 from warehouse.shards import Rows, frame
 from warehouse.store import Store
 
@@ -49,9 +50,9 @@ def decisions(store: Store) -> list[Decision]:
     return [Decision(**row) for row in rows.iter_rows(named=True)]
 
 
-def newest(store: Store, partition: str) -> str:
-    """Identity of the detector that was fitted last, of the partition of `detectors` that has it."""
-    table = store.read("detectors", [partition], ["detector", "detector_id"])
+def newest(store: Store) -> str:
+    """Identity of the detector that was fitted last. IndexError where none was."""
+    table = store.read("detectors", [SQUARES], ["detector", "detector_id"])
     return str(table.filter(pl.col("detector") == COMBINED)["detector_id"][0])
 
 
@@ -92,10 +93,10 @@ def decide(home: Home, decision: Decided, challenger: str, reasons: Rows, *, by:
 def _decide(home: Home, decision: Decided, challenger: str, reasons: Rows, by: str) -> Decision:
     store = Store(home.tables)
     number = max((each.number for each in decisions(store)), default=0) + 1
-    before = read_champion(home)
-    champion = before if decision == "refused" else challenger
+    former = read_champion(home)
+    champion = former if decision == "refused" else challenger
     # A home that was made before decisions were written down has a pointer without one.
-    former = None if before == challenger else before
+    former = None if former == challenger else former
     made = Decision(number, _now(), decision, by, challenger, former, champion)
     rows = [{**_bare(reason), **vars(made)} for reason in reasons]
     store.write(HISTORY, frame(HISTORY, rows), partition=f"{number:06d}")
@@ -135,13 +136,18 @@ def roll_back(home: Home) -> Decision:
     with deciding(home):
         champion = read_champion(home)
         past = [each for each in decisions(Store(home.tables)) if each.promoted]
-        brought = next((each for each in reversed(past) if each.champion == champion and _forward(each)), None)
-        if champion is None or brought is None or brought.champion_before is None:
+        former = None if champion is None else before(past, champion)
+        if former is None:
             raise UserError("there is no champion before this one to go back to")
-        former = brought.champion_before
         if not home.detector_file(former).exists():
             raise UserError(f"the champion before this one, {former}, is no longer in {home.detectors}")
         return _decide(home, "rolled_back", former, [_by_hand(f"{champion} was taken back by a person")], "person")
+
+
+def before(past: Sequence[Decision], champion: str) -> str | None:
+    """Whom a roll-back of this champion brings back, by the promotions of the past; None where there is none."""
+    brought = (each for each in reversed(past) if each.champion == champion and each.decision != "rolled_back")
+    return next((each.champion_before for each in brought), None)
 
 
 def detectors_here(home: Home) -> list[str]:
@@ -156,10 +162,6 @@ def detectors_here(home: Home) -> list[str]:
             if parts != [RECONSTRUCTION]:
                 found.append(folder.name)
     return found
-
-
-def _forward(decision: Decision) -> bool:
-    return decision.decision != "rolled_back"
 
 
 def _by_hand(reason: str) -> dict[str, Any]:
@@ -177,12 +179,7 @@ def _now() -> str:
 @contextmanager
 def deciding(home: Home) -> Iterator[None]:
     """Decisions are numbered, so they are made one at a time, and not while detectors are removed."""
-    file = home.path / ".promotions.lock"
-    try:
-        lock = file.open("w")
-    except OSError as error:
-        raise as_user_error(error, file) from None
-    with lock:
+    with lock_file(home.path / ".promotions.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assets.backbone import WEIGHTS
-from assets.champions import Decision, decisions, opponent
+from assets.champions import before, decisions, opponent
 from warehouse.champion import read_champion
 from warehouse.home import Home
 from warehouse.registry import read_registry
@@ -96,14 +96,8 @@ def champions(home: Home) -> set[str]:
     past = [decision for decision in decisions(Store(home.tables)) if decision.promoted]
     answered = dict.fromkeys([read_champion(home), *(decision.champion for decision in reversed(past))])
     kept = [each for each in answered if each is not None][: read_registry(home).retrain.keep]
-    before = {identity for champion in kept for identity in (_before(past, champion), opponent(home, champion))}
-    return {each for each in (*kept, *before) if each is not None}
-
-
-def _before(past: list[Decision], champion: str) -> str | None:
-    """Whom a roll-back of this champion brings back; None where there is none."""
-    brought = (each for each in reversed(past) if each.champion == champion and each.decision != "rolled_back")
-    return next((each.champion_before for each in brought), None)
+    former = {identity for champion in kept for identity in (before(past, champion), opponent(home, champion))}
+    return {each for each in (*kept, *former) if each is not None}
 
 
 def _brought_by_a_person(folder: Path) -> bool:

@@ -65,7 +65,7 @@ def _by_hand(context: Context) -> int:
 )
 def challenger(context: Context) -> Product:
     """The newest detector against the champion: pretext validation, realised false-positive rate, headline AUROC."""
-    identity = newest(context.store, SQUARES)
+    identity = newest(context.store)
     rows = [{"challenger": identity, **row} for row in _judged(context, identity)]
     if (point(context.home) or read_champion(context.home)) in (None, identity):
         # The first detector answers whatever its numbers are, and whoever answers already is not to be refused.
@@ -91,7 +91,7 @@ def challenger(context: Context) -> Product:
 )
 def champion(context: Context) -> Product:
     """`champion.json`: the detector that answers `sdaie detect`; a challenger that passed takes the place by rename."""
-    identity = newest(context.store, SQUARES)
+    identity = newest(context.store)
     reasons = reasons_of(context.store, identity)
     if settled(context.home, identity) is None:
         if all(row["passed"] for row in reasons):

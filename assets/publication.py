@@ -29,7 +29,7 @@ from assets.other_detectors import other_detectors
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
 from assets.promotion import challenger, champion, history_digest
 from assets.score_tables import table_scores
-from assets.square_detectors import SQUARES, square_detectors
+from assets.square_detectors import square_detectors
 from assets.square_features import square_features
 from assets.stage import Context, Product, stage
 from warehouse.champion import COMBINED, read_champion
@@ -79,7 +79,7 @@ def report(context: Context) -> Product:
     from warehouse.report import write_report
 
     # While the newest detector does not answer, the one that does is measured under another name.
-    answers = COMBINED if read_champion(context.home) == newest(context.store, SQUARES) else NAME
+    answers = COMBINED if read_champion(context.home) == newest(context.store) else NAME
     write_report(context.home, {"code_version": version("sdaie"), "champion": answers})
     row = {"file": context.home.report.name, "digest": digest(report.provenance(context))}
     return Product({"publications": frame("publications", [row])}, {"bytes": context.home.report.stat().st_size})

@@ -30,6 +30,7 @@ from dagster_graphql import DagsterGraphQLClient
 from warehouse.home import PROJECT, Home
 
 _IDLE_SECONDS = 10
+_READY_SECONDS = 90
 
 
 def free_port() -> int:
@@ -41,11 +42,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(words: Sequence[str], environment: Mapping[str, str], port: int) -> Iterator[tuple[int, float]]:
-    """A command that serves the UI: its process, and the seconds until it answered; it is interrupted in the end."""
+def served(
+    words: Sequence[str], environment: Mapping[str, str], port: int, cwd: Path | None = None
+) -> Iterator[tuple[int, float]]:
+    """A command that serves the UI: its process, and the seconds until it answered; it is interrupted in the end.
+
+    Raises RuntimeError where it ends by itself or does not answer in time.
+    """
     started = time.monotonic()
     process = subprocess.Popen(
-        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        words, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
         while True:
@@ -55,11 +61,17 @@ def served(words: Sequence[str], environment: Mapping[str, str], port: int) -> I
             except OSError:
                 if process.poll() is not None:
                     raise RuntimeError(f"{words[0]} ended with {process.returncode}") from None
+                if time.monotonic() - started > _READY_SECONDS:
+                    raise RuntimeError(f"{words[0]} does not answer") from None
                 time.sleep(0.05)
         yield process.pid, time.monotonic() - started
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def descendants(process: int) -> list[int]:

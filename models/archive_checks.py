@@ -13,10 +13,11 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import betabinom, ks_2samp
+from scipy.stats import ks_2samp
 
 from models import conformal
 from models.combined import COMBINED, CombinedDetector, Examination
+from models.flag_counts import flag_counts
 from models.metrics import RealisedRate, realised_fpr
 from models.recalibration import Scored, recalibrate, recalibrated
 
@@ -160,13 +161,10 @@ def _half(groups: Sequence[str | int], rng: np.random.Generator) -> npt.NDArray[
 def expected_flags(calibrated_on: int, judged: int, fpr: float) -> tuple[int, int]:
     """Bounds of how many of `judged` photographs are flagged, with probability 95%, where all are exchangeable.
 
-    The share above the threshold is itself drawn, from a beta distribution, so that their number is beta-binomial
-    (V. Vovk, "Conditional validity of inductive conformal predictors", ACML 2012).
     TooFewCalibrationScoresError where the rate cannot be kept.
     """
     needed = conformal.needed_scores(fpr)
     if calibrated_on < needed:
         raise conformal.TooFewCalibrationScoresError(fpr, needed, calibrated_on)
-    rank = conformal.largest_rank(fpr, calibrated_on)
-    low, high = betabinom.ppf([0.025, 0.975], judged, rank, calibrated_on + 1 - rank)
+    low, high = flag_counts(judged, calibrated_on, fpr).ppf([0.025, 0.975])
     return int(low), int(high)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
-from scipy.stats import betabinom, fisher_exact, ks_2samp
+from scipy.stats import fisher_exact, ks_2samp
 
 from models import conformal
+from models.flag_counts import flag_counts
 from models.metrics import realised_fpr
 
 Floats = npt.NDArray[np.float64]
@@ -174,9 +175,7 @@ def _distribution(now: Floats, before: Floats, distance: float, chance: float) -
 
 def _flagged(now: Floats, before: Floats, fpr: float) -> Finding:
     (rate,) = realised_fpr(now, (fpr,))
-    rank = conformal.largest_rank(fpr, len(before))
-    # The share of photographs above a threshold that was itself drawn is beta-distributed: see `archive_checks`.
-    chance = float(betabinom.sf(rate.flagged - 1, rate.n, rank, len(before) + 1 - rank))
+    chance = float(flag_counts(rate.n, len(before), fpr).sf(rate.flagged - 1))
     due = rate.low > fpr and chance <= FLAGGED_CHANCE
     flagged_before = int((before <= fpr).sum())
     said = (

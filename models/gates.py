@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import betabinom
 
-from models.conformal import largest_rank
+from models.flag_counts import flag_counts
 
 MARGIN = 0.02
 """A challenger may fall below the best former champion by so much, and no more: small losses do not add up."""
@@ -54,14 +53,13 @@ def not_worse(what: str, value: float | None, champion: float | None, former: li
 def realised_rate(what: str, flagged: npt.NDArray[np.bool_], nominal: float, calibration: int) -> Gate:
     """Whether the share of photographs flagged (n,) is one that the nominal rate gives.
 
-    The threshold is a rank among `calibration` photographs, so the number flagged of n exchangeable ones follows a
-    beta-binomial distribution (Vovk 2012, proposition 2a); the share has to be in its central 99%.
+    The threshold is a rank among `calibration` photographs; the share has to be in the central 99% of what that gives
+    for exchangeable ones (`flag_counts`).
     """
     photographs = len(flagged)
     if photographs == 0:
         return Gate(None, True, f"photographs of {what} flagged: there are none", bound=nominal)
-    rank = largest_rank(nominal, calibration)
-    law = betabinom(photographs, max(rank, 1), max(calibration + 1 - rank, 1))
+    law = flag_counts(photographs, calibration, nominal)
     low, high = (float(end) / photographs for end in law.interval(_COVERAGE))
     realised = float(flagged.mean())
     passed = low <= realised <= high

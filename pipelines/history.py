@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets.promotion import GATES, challenger
-from pipelines.instance import COMMAND_TAG, PART_OF, history_written
+from assets.stage import HOLDER_TAG
+from pipelines.instance import PART_OF, history_written
 from warehouse.failures import FailedRun, Reason
 from warehouse.home import Home
 
 _PARTITION_TAG = "dagster/partition"
-(_STARTED_BY_TAG,) = COMMAND_TAG
 _NO_JOB = "__ASSET_JOB"
 """Dagster's name for the job of a run whose assets were chosen one by one."""
 _PAGE = 50
@@ -98,7 +98,7 @@ def _run(instance: dg.DagsterInstance, record: dg.RunRecord) -> Run:
 
 def _job(run: dg.DagsterRun) -> str:
     """What was started: the command, a job, or assets without a job."""
-    return run.tags.get(_STARTED_BY_TAG, "assets" if run.job_name == _NO_JOB else run.job_name)
+    return run.tags.get(HOLDER_TAG, "assets" if run.job_name == _NO_JOB else run.job_name)
 
 
 def _reasons(instance: dg.DagsterInstance, run_id: str) -> list[Reason]:
@@ -123,10 +123,17 @@ def _reason(event: dg.DagsterEvent) -> str:
     failure = event.step_failure_data
     if failure.user_failure_data is not None and failure.user_failure_data.description:
         return _first(failure.user_failure_data.description)
-    error = failure.error and (failure.error.cause or failure.error)
-    if error and error.cls_name == "DagsterExecutionInterruptedError":
+    if is_interruption(event):
         return "stopped by a signal"
+    error = failure.error and (failure.error.cause or failure.error)
     return _first(error.message) if error else "failed"
+
+
+def is_interruption(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed because a signal stopped it."""
+    error = event.step_failure_data.error
+    cause = error and (error.cause or error)
+    return cause is not None and cause.cls_name == "DagsterExecutionInterruptedError"
 
 
 def _refused(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -15,7 +15,7 @@ from assets.chain import STAGES
 from assets.partitions import partition_keys
 from assets.promotion import challenger
 from assets.stage import FORCE_TAG, Context, Partitioned, Stage
-from pipelines.history import failed_run
+from pipelines.history import failed_run, is_interruption
 from pipelines.instance import COMMAND_TAG, only_run
 from warehouse.home import Home, UserError
 from warehouse.registry import read_registry
@@ -108,7 +108,7 @@ def _execute(
     if result.success:
         return True
     failures = result.filter_events(lambda event: event.is_step_failure)
-    if any(map(_is_interruption, failures)):
+    if any(map(is_interruption, failures)):
         raise KeyboardInterrupt
     failed = failed_run(instance, result.run_id)
     if failed.refused:
@@ -118,9 +118,3 @@ def _execute(
     said_by_stage = any(event.step_failure_data.user_failure_data is not None for event in failures)
     rest = "" if said_by_stage else f" (all of it: `sdaie ui`, run {result.run_id})"
     raise UserError(f"{where}{first.reason}{rest}")
-
-
-def _is_interruption(event: dg.DagsterEvent) -> bool:
-    error = event.step_failure_data.error
-    cause = error and (error.cause or error)
-    return cause is not None and cause.cls_name == "DagsterExecutionInterruptedError"

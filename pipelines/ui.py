@@ -21,7 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.train_process import end_with_parent
-from warehouse.home import Home, UserError, as_user_error, write_text
+from warehouse.home import Home, UserError, write_text
+from warehouse.home_lock import lock_file
 
 Say = Callable[[str], None]
 HOST = "127.0.0.1"
@@ -72,13 +73,7 @@ def _refuse_port_in_use(port: int) -> None:
 @contextmanager
 def _only_ui(home: Home) -> Iterator[None]:
     """Hold the home's lock of the UI: two daemons would take the same runs from the queue."""
-    lock_file = home.dagster / ".ui.lock"
-    try:
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        lock = lock_file.open("w")
-    except OSError as error:
-        raise as_user_error(error, lock_file) from None
-    with lock:
+    with lock_file(home.dagster / ".ui.lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,6 +7,7 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from warehouse.home import Home, UserError, as_user_error
@@ -33,13 +34,7 @@ def held_together(home: Home, wait: Say) -> Iterator[None]:
 
 @contextmanager
 def _held(home: Home, how: int, wait: Say | None) -> Iterator[None]:
-    file = home.path / ".lock"
-    try:
-        home.path.mkdir(parents=True, exist_ok=True)
-        lock = file.open("w")
-    except OSError as error:
-        raise as_user_error(error, file) from None
-    with lock:
+    with lock_file(home.path / ".lock") as lock:
         if not _taken(lock, how):
             at_work = f"another `sdaie run`, or a run of the UI, is at work in {home.path}"
             if wait is None:
@@ -47,6 +42,18 @@ def _held(home: Home, how: int, wait: Say | None) -> Iterator[None]:
             wait(f"{at_work}: waits for it")
             fcntl.flock(lock, how)
         yield
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[IO[str]]:
+    """The open file that a lock is held on, made where it is not there. Raises UserError where it cannot be made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise as_user_error(error, path) from None
+    with lock:
+        yield lock
 
 
 def _taken(lock: IO[str], how: int) -> bool:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
+from benchmarks.services import free_port
 from warehouse.home import Home
 
 T = TypeVar("T")
@@ -62,17 +62,19 @@ def wait_for(ask: Callable[[], T], seconds: float) -> T:
         time.sleep(0.5)
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without a home of somebody's."""
+    return {key: value for key, value in os.environ.items() if key not in ("SDAIE_HOME", "DAGSTER_HOME")}
+
+
 @contextmanager
 def served(home: Home) -> Iterator[Served]:
     """Start `sdaie ui` on a home; in the end Ctrl-C, after which nothing of it is left."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     program = str(Path(sys.executable).with_name("sdaie"))
-    environment = {key: value for key, value in os.environ.items() if key not in ("SDAIE_HOME", "DAGSTER_HOME")}
     process = subprocess.Popen(
         [program, "--home", str(home.path), "ui", "--port", str(port)],
-        env=environment,
+        env=clean_environment(),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -3,11 +3,9 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,48 +18,15 @@ from playwright.sync_api import Page, expect
 
 from assets.chain import GROUPS
 from assets.stage import FORCE_TAG
+from benchmarks.services import free_port, memory, served
 from tests.chromium import chromium
+from tests.end_to_end.served import clean_environment
 from warehouse.home import Home
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 90
 RUN_SECONDS = 240
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def served(words: list[str], port: int, environment: dict[str, str], cwd: Path) -> Iterator[str]:
-    """A web server started by a command; afterwards nothing of it is left."""
-    process = subprocess.Popen(
-        words, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/server_info", timeout=2).close()
-                break
-            except OSError:
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < deadline, "the server does not answer"
-                time.sleep(0.5)
-        yield url
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @contextmanager
@@ -70,18 +35,14 @@ def browser_page() -> Iterator[Page]:
         yield browser.new_page(viewport={"width": 1600, "height": 1000})
 
 
-def clean_environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key not in ("SDAIE_HOME", "DAGSTER_HOME")}
-
-
 @pytest.fixture(scope="module")
 def opened(finished: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Home, Page]]:
     """The UI of a copy of the finished home, and a page of a browser."""
     home = Home(tmp_path_factory.mktemp("ui") / "home")
     shutil.copytree(finished.path, home.path)
     port = free_port()
-    with served(ui_words(home, port), port, clean_environment(), home.path) as url, browser_page() as page:
-        yield url, home, page
+    with served(ui_words(home, port), clean_environment(), port, home.path), browser_page() as page:
+        yield f"http://127.0.0.1:{port}", home, page
 
 
 def ui_words(home: Home, port: int) -> list[str]:
@@ -239,7 +200,7 @@ def test_nothing_is_left_however_the_command_ends(tmp_path: Path, number: signal
         assert f"http://127.0.0.1:{port}" in process.stderr.readline()
         services = children_of(process.pid)
         assert len(services) == 3
-        assert memory_of([process.pid, *services]) < 900_000_000
+        assert memory([process.pid, *services]) < 900
         if number == signal.SIGINT:
             # As a terminal does.
             os.killpg(process.pid, number)
@@ -271,12 +232,6 @@ def children_of(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def memory_of(processes: list[int]) -> int:
-    """Bytes, what is shared counted once."""
-    lines = [line for each in processes for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()]
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
 def materialise_by_click(page: Page, url: str, home: Home, asset: str) -> None:
     """Press the button as a person does, and wait until the daemon has run it."""
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
@@ -301,6 +256,6 @@ def test_dagster_dev_loads_the_workspace_without_dagster_home(tmp_path: Path, op
     dagster = str(Path(sys.executable).with_name("dagster"))
     words = [dagster, "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
     environment = clean_environment() | {"SDAIE_HOME": str(tmp_path / "home")}
-    with served(words, port, environment, tmp_path) as url:
-        page.goto(f"{url}/asset-groups")
+    with served(words, environment, port, tmp_path):
+        page.goto(f"http://127.0.0.1:{port}/asset-groups")
         expect(page.get_by_text("publication", exact=True).first).to_be_visible(timeout=60_000)
