@@ -27,7 +27,7 @@ test: export OMP_WAIT_POLICY := PASSIVE
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-slow: $(VENV)/.installed-test
+test-slow: $(VENV)/.installed-slow
 	@command -v chromium >/dev/null || $(call apt,chromium)
 	$(BIN)/pytest -m slow
 
@@ -43,6 +43,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { $(call apt,python3 python3-venv); }
 	@[ -x $(BIN)/python ] || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[test,ray]'
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

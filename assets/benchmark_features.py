@@ -41,12 +41,22 @@ def benchmark_features(context: Context) -> Product:
     earlier = earlier_shards(
         context.store, "benchmark_features", context.partition, "image_id", context.version, context.force
     )
+    compute = context.compute.networks()
     rows, refused = run_shards(
         context.store,
-        context.single_process,
+        compute,
         "benchmark_features",
         stamped(work, context.version),
-        partial(describe_images, dataset, FolderSource(set_folder(context)), earlier, identity, weights, wanted),
+        partial(
+            describe_images,
+            dataset,
+            FolderSource(set_folder(context)),
+            earlier,
+            identity,
+            weights,
+            wanted,
+            compute.cores_each,
+        ),
         partition=context.partition,
         progress=context.progress(f"features of {context.partition}"),
         again=context.force,
@@ -66,6 +76,7 @@ def describe_images(
     backbone: str,
     weights: Path,
     wanted: list[Condition],
+    decoders: int,
     pictures: tuple[Place, ...],
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `benchmark_features` for some images of a set, and those that cannot be decoded; known rows are kept."""
@@ -80,6 +91,6 @@ def describe_images(
         picture.sha256: [condition for condition in wanted if (picture.sha256, condition) not in taken]
         for picture in pictures
     }
-    described, refused = describe_pictures(backbone, weights, {dataset: source}, pictures, missing)
+    described, refused = describe_pictures(backbone, weights, {dataset: source}, pictures, missing, decoders)
     rows = [{"dataset": dataset, "image_id": row.pop("sha256"), **row} for row in described]
     return [*taken.values(), *rows], refused

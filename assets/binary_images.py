@@ -15,9 +15,10 @@ from assets.benchmark_images import folder_of
 from assets.decoding import decoding
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import Listing, list_images
+from warehouse.compute import Failed
 from warehouse.file_facts import looking
 from warehouse.home import digest
-from warehouse.places import RefusedError, printable
+from warehouse.places import Place, RefusedError, printable
 from warehouse.registry import resolve
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, quarantine_frame, run_shards
 from warehouse.source_folder import read_bytes
@@ -79,14 +80,18 @@ def binary_images(context: Context) -> Product:
     refused: list[Quarantined] = []
     progress = context.progress("images that may train the binary detector")
     read = 0
-    for unit, identities in zip(unread, context.compute.map(identify, unread), strict=True):
-        for listing, identity in zip(unit.listings, identities, strict=True):
+    identified: dict[int, list[str | Quarantined]] = {}
+    for number, outcome in context.compute.map(identify, unread):
+        unit = unread[number]
+        identified[number] = _unidentified(unit, outcome) if isinstance(outcome, Failed) else outcome
+        read += len(unit.listings)
+        progress(read, listed)
+    for number, unit in enumerate(unread):
+        for listing, identity in zip(unit.listings, identified[number], strict=True):
             if isinstance(identity, str):
                 found.setdefault(identity, []).append((unit.dataset, listing))
             else:
                 refused.append(identity)
-        read += len(unit.listings)
-        progress(read, listed)
     rows: Rows = []
     for sha256, named in found.items():
         if len({(listing.label, listing.generator.lower()) for _, listing in named}) > 1:
@@ -131,6 +136,10 @@ def identify(unit: _Unread) -> list[str | Quarantined]:
     return found
 
 
+def _unidentified(unit: _Unread, failed: Failed) -> list[str | Quarantined]:
+    return [Quarantined(unit.dataset, printable(each.uri), failed.reason, failed.detail) for each in unit.listings]
+
+
 def part_of(sha256: str) -> str:
     """The part of an image: the last bit of its SHA-256."""
     return EVALUATE if int(sha256[-1], 16) % 2 else TRAIN
@@ -161,13 +170,13 @@ def binary_crops(context: Context) -> Product:
     """Cut crops of at most 256 x 256 stored pixels from the images of the part `train`."""
     seed = context.registry.binary.seed
     images = context.store.read("binary_images").filter(pl.col("part") == TRAIN)
-    places = images.select("image_id", "dataset", "uri").rows()
+    places = [Place(*row) for row in images.select("image_id", "dataset", "uri").iter_rows()]
     folders = {name: folder_of(source) for name, source in training_sets(context).items()}
     rows, refused = run_shards(
         context.store,
         context.compute,
         "binary_crops",
-        cut_shards("binary_crops", places, lambda p: p[0], list, [context.version, CROPS, seed]),
+        cut_shards("binary_crops", places, lambda p: p.sha256, lambda p: p[:3], [context.version, CROPS, seed]),
         partial(cut_images, folders, seed),
         progress=context.progress("cut crops for the binary detector"),
         again=context.force,
@@ -179,16 +188,14 @@ def binary_crops(context: Context) -> Product:
     )
 
 
-def cut_images(
-    folders: dict[str, Path], seed: int, places: tuple[tuple[str, str, str], ...]
-) -> tuple[Rows, list[Quarantined]]:
+def cut_images(folders: dict[str, Path], seed: int, places: tuple[Place, ...]) -> tuple[Rows, list[Quarantined]]:
     """Rows of `binary_crops` for some images, and those whose pixels cannot be had or are too few."""
     from models.cutting import cut_crops
 
     rows: Rows = []
     refused: list[Quarantined] = []
     with decoding() as decode:
-        for image_id, dataset, uri in places:
+        for image_id, dataset, uri, *_ in places:
             try:
                 image = decode(read_bytes(folders[dataset], uri))
             except RefusedError as error:

@@ -7,8 +7,10 @@ what a source is belongs to `warehouse/sources.py`, the first look at bytes to `
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,7 +21,7 @@ from warehouse.file_facts import Facts, looking
 from warehouse.places import Listed, RefusedError, Source, printable
 from warehouse.revisions import PHOTO, QUARANTINED, of_container, revised, table_name, told, whole_container
 from warehouse.shards import Quarantined, Rows, quarantine_partition, run_shards
-from warehouse.sources import corpus_source
+from warehouse.sources import corpus_source, corpus_sources
 
 _AHEAD_BYTES = 256 << 20
 """Bytes, as listed, of files that are read ahead at once; a larger file is read alone."""
@@ -49,18 +51,20 @@ def files(context: Context) -> Product:
     name, source = context.partition, _source(context)
     before = crawled(context.store, name)
     plan = planned(name, source.listing(), before, version=context.version, again=context.force)
-    slow = source.concurrency > 1
-    crawl = partial(crawl_part, source, name)
+    # One process keeps the source's bounds on what is read at once; it waits for the network anyway.
+    alone = source.concurrency > 1 and context.compute.near
+    shared = source if alone else corpus_sources(context.home, context.registry)[name]
+    crawl = partial(crawl_part, shared, name)
     written = run_shards(
         context.store,
-        # One process keeps the source's bounds on what is read at once; it waits for the network anyway.
-        context.single_process if slow else context.compute,
+        context.here if alone else context.compute,
         "files",
         plan.work,
-        partial(crawl, read=_counter(context, plan)) if slow else crawl,
+        partial(crawl, read=_counter(context, plan)) if alone else crawl,
         partition=name,
         progress=context.progress(f"crawl {name}, shards"),
         again=context.force,
+        refuse=partial(refuse_part, name),
     )
     shards = {**plan.finished}
     shards |= {unit.shard: pair for unit, pair in zip(plan.work, zip(*written, strict=True), strict=True)}
@@ -109,6 +113,31 @@ def crawl_part(
             columns = ("source", "uri", "reason", "detail", "photo_id")
             refused += [Quarantined(*row) for row in part.refused.select(columns).iter_rows()]
     return rows, refused
+
+
+@dataclass(frozen=True)
+class _NothingSource:
+    """A source whose files cannot be had, for one reason."""
+
+    error: RefusedError
+    concurrency: int = 1
+
+    def listing(self) -> list[Listed]:
+        return []
+
+    def read(self, uri: str, span: str | None = None) -> bytes:
+        raise self.error
+
+    def members(self, container: Listed) -> Iterator[tuple[Listed, bytes | RefusedError]]:
+        raise self.error
+
+    def local_path(self, uri: str, span: str | None = None) -> Path | None:
+        raise self.error
+
+
+def refuse_part(corpus: str, part: Part, error: RefusedError) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `files` and of the quarantine for a shard none of whose files could be looked at."""
+    return crawl_part(_NothingSource(error), corpus, (part,))
 
 
 def _look(

@@ -62,9 +62,11 @@ def reference_features(context: Context) -> Product:
     groups = list(reference.select("group", "fold").iter_rows())
     items = list(zip(photo_places(reference), groups, strict=True))
     identity, weights = trained_backbone(context)
+    compute = context.compute.networks()
+    sources = corpus_sources(context.home, context.registry)
     rows, refused = run_shards(
         context.store,
-        context.single_process,
+        compute,
         "reference_features",
         cut_shards(
             "reference_features",
@@ -73,7 +75,7 @@ def reference_features(context: Context) -> Product:
             lambda item: [*item[0][:3], *item[1]],
             [context.version, identity],
         ),
-        partial(describe_photographs, identity, weights, corpus_sources(context.home, context.registry)),
+        partial(describe_photographs, identity, weights, sources, compute.cores_each),
         progress=context.progress("features of the reference"),
         again=context.force,
     )
@@ -83,7 +85,11 @@ def reference_features(context: Context) -> Product:
 
 
 def describe_photographs(
-    backbone: str, weights: Path, sources: dict[str, Source], items: tuple[tuple[Place, tuple[str, int]], ...]
+    backbone: str,
+    weights: Path,
+    sources: dict[str, Source],
+    decoders: int,
+    items: tuple[tuple[Place, tuple[str, int]], ...],
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `reference_features` for some photographs, and those that cannot be judged on any track."""
     known = {place.sha256: (place, *group) for place, group in items}
@@ -92,7 +98,7 @@ def describe_photographs(
 
     wanted = [Condition(track, NONE) for track in TRACKS]
     pictures = [place for place, _ in items]
-    described, refused = describe_pictures(backbone, weights, sources, pictures, dict.fromkeys(known, wanted))
+    described, refused = describe_pictures(backbone, weights, sources, pictures, dict.fromkeys(known, wanted), decoders)
     rows: Rows = []
     reasons: dict[str, str] = {}
     for row in described:

@@ -177,9 +177,8 @@ def judge_photographs(
     They are judged as `sdaie detect` does, but for its reasons to give no verdict: calibration photographs are spared
     by none, and a picture like none of them is what is looked for.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     from assets.sight import seeing
+    from models.threads import one_thread
 
     rows = earlier.rows({place.sha256 for place in places}, {"detector_id": [identity]}).to_dicts()
     answered = {row["photo_id"] for row in rows}
@@ -188,8 +187,7 @@ def judge_photographs(
     if not missing:
         return rows, refused
     detector = _detector(file)
-    # The cores are shared by photographs: every worker keeps to one.
-    with threadpool_limits(limits=1), seeing(show=False) as see:
+    with one_thread(), seeing(show=False) as see:
         for place in missing:
             try:
                 seen = see(read_place(sources, place)).squares

@@ -16,7 +16,7 @@ import polars as pl
 
 from assets.backbone import backbone, imported_identity, pretext_targets
 from assets.corpus import UNSEEN_FOLDS, photo_places, photos
-from assets.features import trained_backbone
+from assets.features import loaded_backbone, trained_backbone
 from assets.pictures import decoded_pictures
 from assets.stage import Context, Product, stage
 from warehouse.home import atomic_path
@@ -52,12 +52,13 @@ def pretext_outputs(context: Context) -> Product:
     rows = context.store.read("photos").join(_asked(context).select("photo_id"), on="photo_id", how="semi")
     _, weights = trained_backbone(context)
     items = photo_places(rows)
+    compute = context.compute.networks()
     made, refused = run_shards(
         context.store,
-        context.single_process,
+        compute,
         "pretext_outputs",
         cut_shards("pretext_outputs", items, lambda place: place.sha256, list, [context.version, weights.parent.name]),
-        partial(ask_heads, weights, corpus_sources(context.home, context.registry)),
+        partial(ask_heads, weights, corpus_sources(context.home, context.registry), compute.cores_each),
         progress=context.progress("asked the heads of held-out photographs"),
         again=context.force,
     )
@@ -66,17 +67,19 @@ def pretext_outputs(context: Context) -> Product:
     return Product({"pretext_outputs": made}, numbers, {"pretext_outputs": refused})
 
 
-def ask_heads(weights: Path, sources: dict[str, Source], places: tuple[Place, ...]) -> tuple[Rows, list[Quarantined]]:
+def ask_heads(
+    weights: Path, sources: dict[str, Source], decoders: int, places: tuple[Place, ...]
+) -> tuple[Rows, list[Quarantined]]:
     """Rows of `pretext_outputs` for some photographs, and those whose pixels cannot be had or that are too small."""
     from models.claims import TooSmallError, claim_patches, head_outputs
     from models.pretext import PretextHeads
-    from models.weights import load_backbone
+    from models.threads import one_thread
 
-    loaded = load_backbone(weights)
+    loaded = loaded_backbone(weights)
     assert isinstance(loaded.heads, PretextHeads)
     known: list[tuple[str, npt.NDArray[np.uint8]]] = []
     refused: list[Quarantined] = []
-    for place, image in decoded_pictures(sources, places, refused):
+    for place, image in decoded_pictures(sources, places, refused, decoders):
         try:
             known.append((place.sha256, claim_patches(image)))
         except TooSmallError as error:
@@ -84,7 +87,8 @@ def ask_heads(weights: Path, sources: dict[str, Source], places: tuple[Place, ..
             refused.append(Quarantined(place.source, place.uri, reason, str(error), place.sha256))
     if not known:
         return [], refused
-    outputs = head_outputs(loaded.backbone, loaded.heads, [patches for _, patches in known])
+    with one_thread():
+        outputs = head_outputs(loaded.backbone, loaded.heads, [patches for _, patches in known])
     rows = [
         {"photo_id": photo_id, "backbone": weights.parent.name, "patches": len(patches), "outputs": said.tolist()}
         for (photo_id, patches), said in zip(known, outputs, strict=True)

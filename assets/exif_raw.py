@@ -4,13 +4,10 @@ The guarded program is in `warehouse/exiftool.py`, several of them at once in `w
 over what it prints are those of the stage `exif`.
 """
 
-import math
-import os
 from functools import cache, partial
 
 from assets.corpus import photo_places, photos
 from assets.stage import Context, Product, stage
-from warehouse.compute import Compute
 from warehouse.exiftool import ExifReader
 from warehouse.exiftool_pool import read_places
 from warehouse.home import canonical_json
@@ -48,15 +45,14 @@ def exif_raw(context: Context) -> Product:
     # Made from the place too, so that a photograph that could not be had at one is asked for again at another.
     work = cut_shards("exif_raw", places, lambda place: place.sha256, list, made_by)
     earlier = earlier_shards(context.store, "exif_raw", WHOLE, "photo_id", made_by, context.force)
-    cores = context.compute.workers or len(os.sched_getaffinity(0))
-    workers = min(max(1, len(work)), math.ceil(cores / FED))
+    compute = context.compute.wide(FED, len(work))
     sources = corpus_sources(context.home, context.registry)
     rows, refused = run_shards(
         context.store,
-        Compute(workers),
+        compute,
         "exif_raw",
         stamped(work, made_by),
-        partial(read_missing, sources, version, earlier, math.ceil(cores / workers)),
+        partial(read_missing, sources, version, earlier, compute.cores_each),
         progress=context.progress("read EXIF"),
         again=context.force,
     )

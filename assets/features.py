@@ -6,6 +6,7 @@ conditions, to the stages.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ from warehouse.shards import Quarantined, Rows
 if TYPE_CHECKING:
     from models.backbone import Backbone
     from models.description import Given
+    from models.weights import LoadedBackbone
 
 # Decoded pictures held at once: camera files of 24 megapixels take 72 MB each.
 PICTURES_AT_ONCE = 16
@@ -46,27 +48,46 @@ def _backbone(context: Context, role: str) -> tuple[str, Path]:
     return identity, context.home.backbones / identity / WEIGHTS
 
 
+def loaded_backbone(weights: Path) -> "LoadedBackbone":
+    """A backbone where it computes (`models/device.py`); a process that works on many shards loads it once."""
+    return _loaded(weights, weights.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _loaded(weights: Path, changed_ns: int) -> "LoadedBackbone":
+    from models.device import inference_device
+    from models.weights import load_backbone
+
+    loaded = load_backbone(weights)
+    for part in (loaded.backbone, loaded.heads):
+        if part is not None:
+            part.to(inference_device())
+    return loaded
+
+
 def describe_pictures(
     backbone: str,
     weights: Path,
     sources: Mapping[str, Source],
     pictures: Sequence[Place],
     wanted: Mapping[str, Sequence[Condition]],
+    decoders: int,
 ) -> tuple[Rows, list[Quarantined]]:
     """Features of pictures under the conditions wanted of each content, and the pictures whose pixels cannot be had.
 
-    Each picture is decoded once; one of which nothing is wanted is not read.
+    Each picture is decoded once, by `decoders` processes side by side; one of which nothing is wanted is not read.
     """
     from models.description import Given
-    from models.weights import load_backbone
+    from models.threads import one_thread
 
-    network = load_backbone(weights).backbone
+    network = loaded_backbone(weights).backbone
     asked = [picture for picture in pictures if wanted[picture.sha256]]
     rows: Rows = []
     refused: list[Quarantined] = []
-    decoded = (Given(place.sha256, pixels) for place, pixels in decoded_pictures(sources, asked, refused))
-    while together := list(islice(decoded, PICTURES_AT_ONCE)):
-        rows += [{"backbone": backbone} | row for row in _described(network, together, wanted)]
+    decoded = (Given(place.sha256, pixels) for place, pixels in decoded_pictures(sources, asked, refused, decoders))
+    with one_thread():
+        while together := list(islice(decoded, PICTURES_AT_ONCE)):
+            rows += [{"backbone": backbone} | row for row in _described(network, together, wanted)]
     return rows, refused
 
 

@@ -5,6 +5,7 @@ thresholds and p-values to `other_detectors.py` and `benchmark_scores.py`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,15 +97,16 @@ def _scored(
     settings = [conditions, [[detector.name, detector.version] for detector in detectors]]
     work = cut_shards(TABLE, items, _content, lambda item: [*item[0][:2], item[1]], settings)
     earlier = earlier_shards(context.store, TABLE, partition, "image_id", context.version, context.force)
-    # torch uses every core from within one process, and so may the code of others.
+    # The code of others may use every core from within one process, and may not bear several of it.
     ours_alone = all((detector.place or "").startswith("models.") for detector in detectors)
     rows, refused = run_shards(
         context.store,
-        context.compute if ours_alone else context.single_process,
+        context.compute if ours_alone else context.here,
         TABLE,
         stamped(work, context.version),
         partial(
             score_pictures,
+            ours_alone,
             context.home.path,
             sources,
             detectors,
@@ -139,6 +141,7 @@ def _trained_on(context: Context, detectors: Sequence[PixelDetector]) -> dict[st
 
 
 def score_pictures(
+    one_core: bool,
     home: Path,
     sources: Mapping[str, Source],
     detectors: Sequence[PixelDetector],
@@ -150,14 +153,14 @@ def score_pictures(
 
     Raises UserError naming a detector that fails or answers something else than a score.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from models.threads import one_thread
 
     versions = {detector.name: detector.version for detector in detectors}
     known = _known(earlier, detectors, items)
     loaded: dict[str, Detector] = {}
     rows: Rows = []
     refused: list[Quarantined] = []
-    with looking() as look, decoding() as decode:
+    with looking() as look, decoding() as decode, one_thread() if one_core else nullcontext():
 
         def read(place: Place) -> tuple[Facts, npt.NDArray[np.uint8]]:
             data = read_place(sources, place)
@@ -175,9 +178,7 @@ def score_pictures(
                         elif (image_id, *asked) in known:
                             answers[asked] = known[image_id, *asked]
             try:
-                # Small products run ten times slower on several threads beside another process; torch keeps its own.
-                with threadpool_limits(limits=1, user_api="blas"):
-                    answers.update(_answers(home, read, detectors, loaded, conditions, set(answers), place))
+                answers.update(_answers(home, read, detectors, loaded, conditions, set(answers), place))
             except RefusedError as error:
                 refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, image_id))
                 continue

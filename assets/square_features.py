@@ -13,7 +13,7 @@ import numpy as np
 
 from assets.backbone import backbone, untrained_backbone
 from assets.corpus import photo_places, photos, reference_photographs, splits
-from assets.features import backbone_files
+from assets.features import backbone_files, loaded_backbone
 from assets.pictures import decoded_pictures
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
@@ -48,12 +48,14 @@ def square_features(context: Context) -> Product:
     groups = list(reference.select("group", "fold").iter_rows())
     items: list[Item] = list(zip(photo_places(reference), groups, strict=True))
     files = backbone_files(context)
+    compute = context.compute.networks()
+    sources = corpus_sources(context.home, context.registry)
     rows, refused = run_shards(
         context.store,
-        context.compute,
+        compute,
         TABLE,
         cut_shards(TABLE, items, _content, lambda item: [*item[0][:3], *item[1]], [context.version, *files]),
-        partial(describe_squares, list(files.values()), corpus_sources(context.home, context.registry)),
+        partial(describe_squares, list(files.values()), sources, compute.cores_each),
         progress=context.progress("squares of the reference"),
         again=context.force,
     )
@@ -71,18 +73,17 @@ def _content(item: Item) -> str:
 
 
 def describe_squares(
-    backbones: list[Path], sources: dict[str, Source], items: tuple[Item, ...]
+    backbones: list[Path], sources: dict[str, Source], decoders: int, items: tuple[Item, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `square_features` for some photographs, and those whose pixels cannot be had or that have no square."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from models.threads import one_thread
 
     features = square_kinds(backbones)
     rows: Rows = []
     refused: list[Quarantined] = []
     group_of = {place.sha256: group for place, group in items}
-    # The cores are shared by photographs: every worker keeps to one.
-    with threadpool_limits(limits=1):
-        for place, pictures in squares_of(sources, [place for place, _ in items], refused):
+    with one_thread():
+        for place, pictures in squares_of(sources, [place for place, _ in items], refused, decoders):
             group, fold = group_of[place.sha256]
             keys = {"photo_id": place.sha256, "corpus": place.source, "group": group, "fold": fold}
             rows += [keys | row for row in _rows(features, pictures)]
@@ -90,12 +91,12 @@ def describe_squares(
 
 
 def squares_of(
-    sources: dict[str, Source], places: Sequence[Place], refused: list[Quarantined]
+    sources: dict[str, Source], places: Sequence[Place], refused: list[Quarantined], decoders: int
 ) -> "Iterator[tuple[Place, list[tuple[str, Squares]]]]":
     """Photographs with the squares of each picture made of them, by its view; those without any join `refused`."""
     from models.reference_squares import reference_squares
 
-    for place, image in decoded_pictures(sources, places, refused):
+    for place, image in decoded_pictures(sources, places, refused, decoders):
         pictures = list(reference_squares(image, place.sha256))
         if pictures:
             yield place, pictures
@@ -107,11 +108,10 @@ def squares_of(
 def square_kinds(backbones: list[Path]) -> "dict[str, SquareFeatures]":
     """What gives each kind of features: the files are those of the trained and of the untrained backbone."""
     from models.parts import CovarianceFeatures, HandFeatures
-    from models.weights import load_backbone
 
     kinds: dict[str, SquareFeatures] = {HANDMADE: HandFeatures()}
     for kind, path in zip((TRAINED, UNTRAINED), backbones, strict=True):
-        loaded = load_backbone(path)
+        loaded = loaded_backbone(path)
         kinds[kind] = CovarianceFeatures(loaded.header.preset, loaded.backbone)
     return kinds
 

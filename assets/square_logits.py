@@ -30,9 +30,10 @@ def square_logits(context: Context) -> Product:
     """Logits of the reconstruction networks on squares of photographs of folds 3 and 4, and how blocky these are."""
     places = photo_places(reference_photographs(context).filter(pl.col("fold").is_in(UNSEEN_FOLDS)))
     files = list(network_files(context))
+    compute = context.compute.networks()
     rows, refused = run_shards(
         context.store,
-        context.compute,
+        compute,
         TABLE,
         cut_shards(
             TABLE,
@@ -41,7 +42,7 @@ def square_logits(context: Context) -> Product:
             lambda place: place[:3],
             [context.version, *(file.parent.name for file in files)],
         ),
-        partial(judge_squares, files, corpus_sources(context.home, context.registry)),
+        partial(judge_squares, files, corpus_sources(context.home, context.registry), compute.cores_each),
         progress=context.progress("logits of the reference"),
         again=context.force,
     )
@@ -51,21 +52,20 @@ def square_logits(context: Context) -> Product:
 
 
 def judge_squares(
-    files: list[Path], sources: dict[str, Source], places: tuple[Place, ...]
+    files: list[Path], sources: dict[str, Source], decoders: int, places: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `square_logits` for some photographs, and those whose pixels cannot be had or that have no square."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     from models.abstention import blockiness
+    from models.device import inference_device
     from models.reconstruction import logits_of
     from models.reconstruction_run import load_reconstruction
+    from models.threads import one_thread
 
-    networks = [load_reconstruction(file) for file in files]
+    networks = [load_reconstruction(file).to(inference_device()) for file in files]
     rows: Rows = []
     refused: list[Quarantined] = []
-    # The cores are shared by photographs: every worker keeps to one.
-    with threadpool_limits(limits=1):
-        for place, pictures in squares_of(sources, places, refused):
+    with one_thread():
+        for place, pictures in squares_of(sources, places, refused, decoders):
             for view, seen in pictures:
                 logits = [logits_of(network, seen.pixels) for network in networks]
                 blocky = blockiness(seen.pixels)

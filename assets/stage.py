@@ -21,7 +21,7 @@ import polars as pl
 
 from assets.asset_metadata import column_lineage, column_schema, preview
 from assets.partitions import BENCHMARK, CORPORA, partition_keys
-from warehouse.compute import Compute
+from warehouse.compute import Compute, compute_of
 from warehouse.home import Home, UserError, digest
 from warehouse.home_lock import held_together
 from warehouse.progress import counter
@@ -67,12 +67,12 @@ class Context:
     @property
     def compute(self) -> Compute:
         """Where parallel work is done."""
-        return Compute(self.registry.compute.workers)
+        return compute_of(self.registry.compute, self.say)
 
     @property
-    def single_process(self) -> Compute:
-        """For work that uses every core from within one process, as torch does."""
-        return Compute(workers=1)
+    def here(self) -> Compute:
+        """For work that does not leave this process."""
+        return Compute(here=True, say=self.say)
 
     def benchmark_partitions(self) -> list[str]:
         """Every registered set and generator."""

@@ -194,8 +194,8 @@ def head_outputs(
     """What the heads say of images, each given as its patches: (n, K), head after head in the order of `TAGS`."""
     features = extract(backbone, images).token0
     with torch.inference_mode():
-        found = heads(torch.from_numpy(features))
-        return np.asarray(torch.cat([found[tag].reshape(len(images), -1) for tag in TAGS], dim=1).numpy())
+        found = heads(torch.from_numpy(features).to(next(heads.parameters()).device))
+        return np.asarray(torch.cat([found[tag].reshape(len(images), -1) for tag in TAGS], dim=1).cpu().numpy())
 
 
 def split_outputs(together: npt.NDArray[Any], vocabulary: Vocabulary) -> dict[str, Floats]:

@@ -33,9 +33,9 @@ class Features:
 
 def _vectors(backbone: Backbone, patches: NDArray[np.uint8]) -> Tensor:
     """Covariance vectors (P, D) of patches (P, 64, 64, 3), chunk by chunk."""
-    vectors = []
+    vectors, device = [], next(backbone.parameters()).device
     for start in range(0, len(patches), CHUNK):
-        chunk = torch.from_numpy(np.ascontiguousarray(patches[start : start + CHUNK]))
+        chunk = torch.from_numpy(np.ascontiguousarray(patches[start : start + CHUNK])).to(device)
         vectors.append(backbone.covariances(chunk.permute(0, 3, 1, 2).float() / 255))
     return torch.cat(vectors)
 
@@ -44,7 +44,7 @@ def covariance_features(backbone: Backbone, patches: NDArray[np.uint8]) -> NDArr
     """Covariance vectors (P, D) of patches (P, 64, 64, 3), uint8, by a backbone in evaluation mode."""
     keep_freed_memory()
     with torch.inference_mode():
-        return np.asarray(_vectors(backbone, patches).numpy())
+        return np.asarray(_vectors(backbone, patches).cpu().numpy())
 
 
 def extract(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Features:
@@ -73,7 +73,7 @@ def extract(backbone: Backbone, images: Sequence[NDArray[np.uint8]]) -> Features
                 batch = indices[start : start + together]
                 vectors = _vectors(backbone, np.concatenate([images[i] for i in batch]))
                 tokens = backbone.transform(vectors.reshape(len(batch), count, dimension))
-                token0[batch] = tokens[:, 0].numpy()
+                token0[batch] = tokens[:, 0].cpu().numpy()
     elapsed = time.perf_counter() - started
     backbone.train(training)
     return Features(token0, sum(len(p) for p in images) / max(elapsed, 1e-9))

@@ -71,7 +71,7 @@ class CovarianceFeatures:
 
     def stored(self) -> tuple[Mapping[str, Any], Arrays]:
         """The preset, and the network's weights."""
-        weights = {name: tensor.numpy() for name, tensor in self.backbone.state_dict().items()}
+        weights = {name: tensor.cpu().numpy() for name, tensor in self.backbone.state_dict().items()}
         return {"kind": "covariance", "preset": self.preset}, weights
 
 

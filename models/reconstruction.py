@@ -84,9 +84,10 @@ def luma_of(pixels: npt.NDArray[np.uint8]) -> Tensor:
 
 def logits_of(network: ReconstructionNetwork, pixels: npt.NDArray[np.uint8], together: int = 64) -> Floats:
     """Logits (n,) of squares (n, H, W, 3) by a network in evaluation mode."""
+    device = next(network.parameters()).device
     with torch.inference_mode():
         found = [
-            network(luma_of(pixels[start : start + together])).double().numpy()
+            network(luma_of(pixels[start : start + together]).to(device)).double().cpu().numpy()
             for start in range(0, len(pixels), together)
         ]
     return np.concatenate(found) if found else np.empty(0)

@@ -51,6 +51,9 @@ REASONS = {
     "too_small": "The picture is smaller than a crop, or than a patch.",
     "smaller_than_256": "The picture has fewer than 256 pixels on a side.",
     "fewer_than_4_patches": "Fewer than four patches of the picture hold anything to judge.",
+    # The program.
+    "worker_lost": "The process that worked on it ended, each time it was tried, with this item alone as well.",
+    "failed": "The program failed on it, each time it was tried: a defect of sdaie; the detail is the error.",
     # Benchmark sets.
     "same_content": "The same bytes stand under another name in the set; they count once.",
     "contradictory": "The same bytes stand in a set as a photograph and as generated, or as of two generators.",

@@ -165,9 +165,17 @@ class Retrain(_Section):
 
 
 class ComputeSettings(_Section):
-    """Processes that work side by side (None: one for each core)."""
+    """Where parallel work is done.
 
+    `engine`: processes of this machine, or a Ray cluster at `address` (`auto`: the one that runs on this machine).
+    `workers`: how many work side by side (None: one for each core). `gpus`: of a Ray cluster, those that each worker
+    has in stages with networks (0: they compute on processors).
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    address: str = Field("auto", min_length=1)
     workers: int | None = Field(None, ge=1)
+    gpus: float = Field(0, ge=0, le=64)
 
 
 class Network(_Section):

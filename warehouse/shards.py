@@ -5,15 +5,16 @@ written belongs to `store.py`, which processes do the work to `compute.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import polars as pl
 
-from warehouse.compute import Compute
+from warehouse.compute import Compute, Failed
 from warehouse.home import digest
+from warehouse.places import Place, RefusedError
 from warehouse.reasons import may_pass, meaning
 from warehouse.schema import TABLES
 from warehouse.store import WHOLE, Shard, Store, shard_bits, shard_of
@@ -64,6 +65,13 @@ def cut_shards(
     ]
 
 
+def refuse_place(item: Any, error: RefusedError) -> tuple[Rows, list[Quarantined]]:
+    """What is left of an item that could not be worked on, where that is a Place or begins with one."""
+    place = item if isinstance(item, Place) else item[0]
+    assert isinstance(place, Place)
+    return [], [Quarantined(place.source, place.uri, error.reason, error.detail, place.sha256)]
+
+
 def run_shards(
     store: Store,
     compute: Compute,
@@ -74,25 +82,71 @@ def run_shards(
     partition: str = WHOLE,
     progress: Callable[[int, int], None],
     again: bool = False,
+    refuse: Callable[[Item, RefusedError], tuple[Rows, list[Quarantined]]] = refuse_place,
 ) -> tuple[list[Shard], list[Shard]]:
     """Rows and quarantine of every shard; the caller commits both.
 
     Finished ones are taken, but for `again`, and but for those whose quarantine holds a reason that may pass.
 
-    `function` is importable and gets the items of one shard; `progress` is told items done and items in all.
+    `function` is importable and gets the items of one shard; `progress` is told items done and items in all. Of a shard
+    that fails, each item is tried alone; those that fail alone leave what `refuse` gives, and the others are worked on
+    without them. Where all shards fail by an error, that is raised: it is not the items'.
     """
     finished = {} if again else _finished(store, table, partition, work)
     todo = [unit for unit in work if unit.shard not in finished]
     total = sum(len(unit.items) for unit in work)
     done = total - sum(len(unit.items) for unit in todo)
     progress(done, total)
-    write = partial(_write, store.root, table, partition, function)
-    for unit, shards in zip(todo, compute.map(write, todo), strict=True):
-        finished[unit.shard] = shards
+    write = partial(_write, store.root, table, partition, function, refuse)
+    poisoned: dict[int, Failed] = {}
+    for number, outcome in compute.map(write, [_Without(unit) for unit in todo]):
+        if isinstance(outcome, Failed):
+            poisoned[number] = outcome
+            continue
+        finished[todo[number].shard] = outcome
+        done += len(todo[number].items)
+        progress(done, total)
+    errors = [failed.error for failed in poisoned.values() if failed.error is not None]
+    if errors and len(errors) == len(todo):
+        raise errors[0]
+    for number, failed in sorted(poisoned.items()):
+        unit = todo[number]
+        compute.say(f"{table}, shard {unit.shard}: {failed.detail}; looks for what it fails on")
+        finished[unit.shard] = _isolated(compute, write, function, unit, failed)
         done += len(unit.items)
         progress(done, total)
     pairs = [finished[unit.shard] for unit in work]
     return [rows for rows, _ in pairs], [refused for _, refused in pairs]
+
+
+@dataclass(frozen=True)
+class _Without(Generic[Item]):
+    """A shard to be written, and why some of its items, by their place in it, are not to be touched again."""
+
+    unit: ShardWork[Item]
+    refused: Mapping[int, RefusedError] = field(default_factory=dict)
+
+
+def _isolated(
+    compute: Compute,
+    write: Callable[[_Without[Item]], tuple[Shard, Shard]],
+    function: Callable[[tuple[Item, ...]], object],
+    unit: ShardWork[Item],
+    failed: Failed,
+) -> tuple[Shard, Shard]:
+    """A shard that failed, written without the items that fail alone, or, where that fails again, without any."""
+    alone = compute.map(partial(_try_alone, function), unit.items, apart=True)
+    culprits = {n: RefusedError(said.reason, said.detail) for n, said in alone if isinstance(said, Failed)}
+    everything = dict.fromkeys(range(len(unit.items)), RefusedError(failed.reason, failed.detail))
+    for refused in (culprits, everything) if culprits else (everything,):
+        [(_, written)] = compute.map(write, [_Without(unit, refused)], apart=True)
+        if not isinstance(written, Failed):
+            return written
+    raise failed.error or RuntimeError(failed.detail)
+
+
+def _try_alone(function: Callable[[tuple[Item, ...]], object], item: Item) -> None:
+    function((item,))
 
 
 def _finished(
@@ -168,10 +222,15 @@ def _write(
     table: str,
     partition: str,
     function: Callable[[tuple[Item, ...]], tuple[Rows, list[Quarantined]]],
-    unit: ShardWork[Item],
+    refuse: Callable[[Item, RefusedError], tuple[Rows, list[Quarantined]]],
+    work: _Without[Item],
 ) -> tuple[Shard, Shard]:
-    store = Store(root)
-    rows, refused = function(unit.items)
+    store, unit = Store(root), work.unit
+    items = tuple(item for n, item in enumerate(unit.items) if n not in work.refused)
+    rows, refused = function(items) if items or not unit.items else ([], [])
+    for n, error in work.refused.items():
+        further, reasons = refuse(unit.items[n], error)
+        rows, refused = [*rows, *further], [*refused, *reasons]
     quarantine = store.write_shard(
         "quarantine",
         quarantine_frame(table, refused),

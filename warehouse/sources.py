@@ -8,12 +8,12 @@ The interface is in `places.py`; each kind of source is a module `source_*.py` o
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urldefrag, urljoin
 
 from warehouse.addresses import HTTP, checked_address, is_address, path_of, protocol
+from warehouse.compute import compute_of
 from warehouse.home import Home, UserError
 from warehouse.patterns import split_pattern
 from warehouse.places import Place, RefusedError, Source
@@ -80,7 +80,7 @@ def corpus_source(home: Home, name: str, corpus: Corpus) -> Source:
 
 def corpus_sources(home: Home, registry: Registry) -> dict[str, Source]:
     """The source of every registered corpus by its name, for worker processes that share the limits of the network."""
-    network = registry.network.shared_by(registry.compute.workers or len(os.sched_getaffinity(0)))
+    network = registry.network.shared_by(compute_of(registry.compute).engine.cores)
     return {name: _registered(home, name, corpus, network) for name, corpus in registry.corpora.items()}
 
 

@@ -57,8 +57,6 @@ class Crawl:
         self.home, self.folder = Home(path / "home"), path / "corpus"
         self.folder.mkdir()
         add_corpus(self.home, NAME, Corpus(source=str(self.folder)))
-        with self.home.registry.open("a") as registry:
-            registry.write("[compute]\nworkers = 1\n")
         self.context = Context(self.home, NAME)
         self.store = self.context.store
 
@@ -93,7 +91,8 @@ def crawl(tmp_path: Path) -> Crawl:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Uris that were read, in this process."""
+    """Uris that were read, all of them in this process."""
+    monkeypatch.setattr(Context, "compute", Context.here)
     seen: list[str] = []
     read = FolderSource.read
 
@@ -348,7 +347,7 @@ def crawl_shelf(store: Store, shelf: Shelf) -> Plan:
     plan = planned(NAME, shelf.listing(), crawled(store, NAME), version=1)
     read = partial(crawl_part, shelf, NAME)
     rows, refused = run_shards(
-        store, Compute(1), "files", plan.work, read, partition=NAME, progress=lambda done, total: None
+        store, Compute(here=True), "files", plan.work, read, partition=NAME, progress=lambda done, total: None
     )
     rows += [pair[0] for pair in plan.finished.values()]
     refused += [pair[1] for pair in plan.finished.values()]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from warehouse.compute import Compute
+from warehouse.compute_local import LocalEngine
 from warehouse.exiftool import ExifReader
 
 PROJECT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def work(unit: tuple[Path, bool]) -> None:
 
 
 def main(folder: Path) -> None:
-    list(Compute(2).map(work, [(folder, True), (folder, False)]))
+    list(Compute(LocalEngine(2)).map(work, [(folder, True), (folder, False)]))
 
 
 def alive(pids: list[int]) -> list[int]:

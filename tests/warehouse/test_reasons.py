@@ -61,7 +61,7 @@ def test_rows_are_taken_with_the_quarantine_that_was_written_with_them(tmp_path:
 def _committed(store: Store) -> tuple[list[str], list[str]]:
     """Groups and reasons after a run over two items, of which those in FAILURES are refused."""
     work = cut_shards("splits", ["a", "b"], lambda item: item * 64, lambda item: item, None)
-    rows, refused = run_shards(store, Compute(1), "splits", work, _try, progress=lambda done, total: None)
+    rows, refused = run_shards(store, Compute(here=True), "splits", work, _try, progress=lambda done, total: None)
     store.commit("quarantine", refused, partition="splits")
     store.commit("splits", rows)
     reasons = store.read("quarantine", ["splits"])["reason"].to_list()

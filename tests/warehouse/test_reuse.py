@@ -27,7 +27,7 @@ def run(store: Store, numbers: range, made_by: object = 1) -> list[Shard]:
     cut: list[ShardWork[int]] = cut_shards("pixel_scores", numbers, sha, sha, None)
     made, _ = run_shards(
         store,
-        Compute(1),
+        Compute(here=True),
         "pixel_scores",
         stamped(cut, made_by),
         rows,

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from warehouse.compute import Compute
+from warehouse.compute_local import LocalEngine
 from warehouse.schema import TABLES
 from warehouse.shards import Quarantined, Rows, ShardWork, cut_shards, frame, quarantine_frame, run_shards
 from warehouse.store import Shard, Store
@@ -11,6 +12,10 @@ from warehouse.store import Shard, Store
 Item = tuple[str, int]
 ITEMS: list[Item] = [(hashlib.sha256(str(n).encode()).hexdigest(), n) for n in range(10_000)]
 CALLS: list[int] = []
+
+
+def crew(workers: int) -> Compute:
+    return Compute(LocalEngine(workers), here=workers == 1)
 
 
 def cut(items: list[Item], settings: object = None) -> list[ShardWork[Item]]:
@@ -24,7 +29,14 @@ def halve(items: tuple[Item, ...]) -> tuple[Rows, list[Quarantined]]:
 
 
 def run(store: Store, work: list[ShardWork[Item]], workers: int = 1) -> tuple[list[Shard], list[Shard]]:
-    return run_shards(store, Compute(workers), "splits", work, halve, progress=lambda done, total: None)
+    return run_shards(
+        store,
+        crew(workers),
+        "splits",
+        work,
+        halve,
+        progress=lambda done, total: None,
+    )
 
 
 def test_shards_do_not_depend_on_the_order_of_arrival() -> None:
@@ -77,7 +89,14 @@ def fail(items: tuple[Item, ...]) -> tuple[Rows, list[Quarantined]]:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_a_shard_is_raised(tmp_path: Path, workers: int) -> None:
     with pytest.raises(ZeroDivisionError):
-        run_shards(Store(tmp_path), Compute(workers), "splits", cut(ITEMS), fail, progress=lambda done, total: None)
+        run_shards(
+            Store(tmp_path),
+            crew(workers),
+            "splits",
+            cut(ITEMS),
+            fail,
+            progress=lambda done, total: None,
+        )
 
 
 def test_a_frame_without_rows_has_the_tables_types() -> None:
