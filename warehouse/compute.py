@@ -71,11 +71,11 @@ class Compute:
 
         No more shards are under way than there are workers. A shard whose worker is lost, or of which the function
         raises, is tried again after all others, and after three tries has Failed. UserError is raised at once, and
-        OSError after three tries: those are not the shard's. A single shard is done in this process, unless it is to be
-        done `apart`: it may take down whoever does it. When the iterator is closed or an exception passes through it,
-        all workers end at once.
+        OSError after three tries: those are not the shard's. A single shard is done in this process where workers are
+        near, unless it is to be done `apart`: it may take down whoever does it. When the iterator is closed or an
+        exception passes through it, all workers end at once.
         """
-        if self.here or (len(shards) <= 1 and not apart):
+        if self.here or not shards or (self.near and len(shards) == 1 and not apart):
             return _one_by_one(function, shards)
         return self._scheduled(function, shards)
 

@@ -5,11 +5,11 @@ machine has sdaie installed, the same code, and sees the home and the corpora un
 """
 
 import hashlib
-import os
 import pickle
 import platform
 import signal
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,12 +81,19 @@ class _Actors:
         options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
         self._actor = ray.remote(**options, scheduling_strategy="SPREAD")(_Worker)
         self._function = ray.put(function)
+        self._room, self._room_at = 1, -_QUIET_SECONDS
         self._asked: dict[Any, Any] = {}
         self._actors: set[Any] = set()
         self._heard_at = time.monotonic()
 
     def room(self) -> int:
-        """By the machines that are there now: some may have come or gone."""
+        """By the machines that are there, asked every other second: some may have come or gone."""
+        now = time.monotonic()
+        if now - self._room_at >= _QUIET_SECONDS:
+            self._room, self._room_at = self._room_now(), now
+        return self._room
+
+    def _room_now(self) -> int:
         there = self._ray.cluster_resources()
         most = int(there.get("CPU", 0) // self._cores)
         if self._gpus:
@@ -173,7 +180,6 @@ def code_digest() -> str:
 @cache
 def _connected(address: str) -> Any:
     """The module `ray`, connected. Raises UserError where it is not installed, or no cluster answers."""
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # who asks for no GPU sees none
     try:
         import ray
     except ImportError:
@@ -181,7 +187,8 @@ def _connected(address: str) -> Any:
     # Ray takes these for itself, though it is Dagster, or the command, that knows how a run is to end.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="warning")
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of a default that is to change
+            ray.init(address=address, log_to_driver=False, logging_level="warning")
     except (ConnectionError, ValueError, RuntimeError) as error:
         start = "`ray start --head` here, or `ray start --address=HOST:6379` to join one"
         raise UserError(f"no Ray cluster answers at {address!r} ({error}): {start}") from None

@@ -20,6 +20,8 @@ from warehouse.home import Home
 T = TypeVar("T")
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+TERMINATE = """mutation($runId: String!) { terminateRun(runId: $runId) {
+  __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
 
 
 class Served:
@@ -32,12 +34,21 @@ class Served:
         """Put a run of a job into the queue, as the Launchpad does; its identity."""
         selector = {"repositoryLocationName": "sdaie", "repositoryName": "__repository__", "jobName": job}
         params = {"selector": selector, "mode": "default", "runConfigData": run_config or {}}
-        asked = json.dumps({"query": LAUNCH, "variables": {"params": params}}).encode()
-        url, headers = f"http://127.0.0.1:{self.port}/graphql", {"Content-Type": "application/json"}
-        with urllib.request.urlopen(urllib.request.Request(url, asked, headers), timeout=60) as answer:
-            launched = json.load(answer)["data"]["launchRun"]
+        launched = self._asked(LAUNCH, {"params": params})["launchRun"]
         assert "run" in launched, launched
         return str(launched["run"]["runId"])
+
+    def terminate(self, run_id: str) -> None:
+        """Cancel a run, as its page does."""
+        said = self._asked(TERMINATE, {"runId": run_id})["terminateRun"]
+        assert said["__typename"] == "TerminateRunSuccess", said
+
+    def _asked(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        url, headers = f"http://127.0.0.1:{self.port}/graphql", {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as answer:
+            data: dict[str, Any] = json.load(answer)["data"]
+        return data
 
     def runs(self, job: str | None = None) -> list[dg.DagsterRun]:
         """Runs of a job, or all, the newest first."""
