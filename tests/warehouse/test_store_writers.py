@@ -37,10 +37,15 @@ def commit(store: Store, name: str, after: int | None = None) -> None:
     store.commit("splits", [shard], beside=[Manifest("quarantine", "splits", (shard,), {})], after=after)
 
 
-def state(store: Store) -> set[str]:
-    """Who wrote the table and who its quarantine."""
+def writers(store: Store) -> list[str]:
+    """Who wrote the table, and who its quarantine."""
     manifests = [store.manifest("splits"), store.manifest("quarantine", "splits")]
-    return {each.shards[0].file.removeprefix("000000-").removesuffix(".parquet") for each in manifests if each}
+    return [each.shards[0].file.removeprefix("000000-").removesuffix(".parquet") for each in manifests if each]
+
+
+def state(store: Store) -> set[str]:
+    """Who wrote any of both."""
+    return set(writers(store))
 
 
 def at_step(number: int, sent: signal.Signals) -> Callable[[str, object], None]:
@@ -81,6 +86,8 @@ def kill_at_every_step(root: Path) -> None:
         commit(store, "before")
         after = store.generation("splits")
         code = ended(forked(step, signal.SIGKILL, lambda: commit(store, "killed", after)))  # noqa: B023 (forked now)
+        # The table, by which a stage is judged, is not there before its quarantine is.
+        assert writers(store) != ["killed", "before"], step
         now = store.generation("splits")
         assert state(store) in ({"before"}, {"killed"}), (step, state(store))
         assert now == after + (state(store) == {"killed"})
@@ -158,7 +165,7 @@ def race(root: Path, barrier: Barrier, number: int, rounds: int) -> list[tuple[b
 def test_of_writers_that_began_from_the_same_exactly_one_is_taken_and_the_others_are_told(tmp_path: Path) -> None:
     context, rounds = get_context("spawn"), 40
     with context.Manager() as manager, context.Pool(WRITERS) as pool:
-        barrier = manager.Barrier(WRITERS)
+        barrier = manager.Barrier(WRITERS, timeout=60)
         work = [(tmp_path, barrier, number, rounds) for number in range(WRITERS)]
         outcomes = pool.starmap(race, work, chunksize=1)
     for each in zip(*outcomes, strict=True):
