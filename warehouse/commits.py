@@ -57,7 +57,6 @@ def decide(folder: Path, number: int, manifests: Mapping[Path, str]) -> bool:
             mine = draft / f".{uuid4().hex}"
             mine.touch()
             for each, text in manifests.items():
-                each.mkdir(parents=True, exist_ok=True)
                 _write(draft / _name(each), text)
             flush_folder(draft)
             try:
@@ -91,6 +90,7 @@ def _move(folder: Path, number: int) -> None:
     # Whoever sees the partition's own manifest moved may take it that the others were.
     for name in sorted(names, key=lambda name: name == own):
         place = folder.parents[2].joinpath(*name.split("+"))
+        place.mkdir(parents=True, exist_ok=True)
         try:
             (commit / name).replace(place / MANIFEST)
         except FileNotFoundError:

@@ -9,6 +9,7 @@ the digest of their inputs. Of two writers that began from the same manifest one
 (`commits.py` has why). What columns there are is in `schema.py`; what a table is made from belongs to the stages.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -30,6 +31,7 @@ from warehouse.schema import TABLES, Table
 
 WHOLE = "all"
 _UNUSED_SECONDS = 24 * 3600.0
+_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _INPUTS = b"sdaie.inputs"
 _BESIDE = b"sdaie.beside"
 _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -122,9 +124,7 @@ class Store:
         path = self.folder(table, partition) / file
         try:
             metadata = pq.read_metadata(path)
-            # Young again: another writer is not to remove what is about to be committed.
-            with suppress(PermissionError):
-                os.utime(path)
+            _make_young(path)
         except FileNotFoundError:
             return None
         return Shard(file, metadata.num_rows, shard_inputs(metadata))
@@ -294,6 +294,15 @@ class Store:
         empty = pl.from_arrow(TABLES[table].arrow.empty_table().select(names))
         assert isinstance(empty, pl.DataFrame)
         return pl.concat([empty, *frames])
+
+
+def _make_young(path: Path) -> None:
+    """Keep a file, where it is ours, from being removed as old by another writer before it is committed."""
+    try:
+        os.utime(path)
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
 
 
 def _text(manifest: Manifest) -> str:
