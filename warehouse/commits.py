@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from warehouse.home import DRAFT, flush_folder, writing
+from warehouse.home import DRAFT, UserError, flush_folder, writing
 
 MANIFEST = "manifest.json"
 COMMITS = ".commits"
@@ -44,12 +44,38 @@ def newest(folder: Path) -> int:
     return number
 
 
-def decide(folder: Path, number: int, manifests: Mapping[Path, str]) -> bool:
-    """Take a number, the one after `newest`, for new texts of manifests, by the folders of their partitions.
+def replace(folder: Path, manifests: Mapping[Path, str], now: int, after: int | None) -> bool:
+    """Put new texts of manifests, by the folders of their partitions, where readers look; that of `folder` comes last.
 
-    Whether it was had: then they are where readers look, that of `folder` came last. Else nothing has changed. Raises
-    UserError where the disk is full or writing is not allowed.
+    `now` is what `newest` said. Whether anything was to be replaced: not where all is there already, in the same words.
+    Raises UserError, and changes nothing, where another writer has committed since `now`, or since the number `after`;
+    and where the disk is full or writing is not allowed.
     """
+    if _are(manifests):
+        return False
+    if after in (None, now) and _decided(folder, now + 1, manifests):
+        return True
+    # The other may have decided the same, and not be done with it.
+    newest(folder)
+    if not _are(manifests):
+        raise UserError(
+            f"table {folder.parts[-3]}, partition {folder.name}: another run has written it since this one began, and "
+            "the table is that of the other; the shards finished here are kept: run again when the other has ended"
+        )
+    return False
+
+
+def forget(folder: Path, before: float) -> None:
+    """Remove commits that others followed, and drafts of killed writers, that changed last before a time (mtime)."""
+    last = _commit(folder, max(_numbers(folder), default=0))
+    for path in (folder / COMMITS).glob("*/"):
+        with suppress(FileNotFoundError):
+            if path != last and path.stat().st_mtime < before:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _decided(folder: Path, number: int, manifests: Mapping[Path, str]) -> bool:
+    """Whether the number, the one after the newest, was had for these manifests; else nothing has changed."""
     with writing(folder):
         commit, draft = _commit(folder, number), folder / COMMITS / f"{DRAFT}{uuid4().hex}"
         draft.mkdir(parents=True)
@@ -73,15 +99,6 @@ def decide(folder: Path, number: int, manifests: Mapping[Path, str]) -> bool:
             return False
         _move(folder, number)
         return True
-
-
-def forget(folder: Path, before: float) -> None:
-    """Remove commits that others followed, and drafts of killed writers, that changed last before a time (mtime)."""
-    last = _commit(folder, max(_numbers(folder), default=0))
-    for path in (folder / COMMITS).glob("*/"):
-        with suppress(FileNotFoundError):
-            if path != last and path.stat().st_mtime < before:
-                shutil.rmtree(path, ignore_errors=True)
 
 
 def _move(folder: Path, number: int) -> None:
@@ -123,3 +140,15 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _are(manifests: Mapping[Path, str]) -> bool:
+    """Whether manifests, by the folders of their partitions, say this already."""
+
+    def said(folder: Path) -> str:
+        try:
+            return (folder / MANIFEST).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    return all(said(folder) == text for folder, text in manifests.items())

@@ -203,7 +203,7 @@ class Store:
         texts = {self.folder(each.table, each.partition): _text(each) for each in together}
         now = self.generation(table, partition)
         former = [self.manifest(each.table, each.partition) for each in together]
-        if self._replaced(table, partition, texts, now, after):
+        if commits.replace(self.folder(table, partition), texts, now, after):
             for each, before in zip(together, former, strict=True):
                 self._remove_unused(each, before)
         return manifest
@@ -227,23 +227,7 @@ class Store:
         Raises UserError where another writer commits it at this moment.
         """
         texts = {self.folder(*each): "" for each in [*beside, (table, partition)]}
-        self._replaced(table, partition, texts, self.generation(table, partition), None)
-
-    def _replaced(self, table: str, partition: str, texts: Mapping[Path, str], now: int, after: int | None) -> bool:
-        """Whether manifests, by the folders of their partitions, were replaced: not where they say the same already."""
-        if _are(texts):
-            return False
-        folder = self.folder(table, partition)
-        if after in (None, now) and commits.decide(folder, now + 1, texts):
-            return True
-        # The other may have decided the same, and not be done with it.
-        commits.newest(folder)
-        if not _are(texts):
-            raise UserError(
-                f"table {table}, partition {partition}: another run has written it since this one began, and the "
-                "table is that of the other; the shards finished here are kept: run again when the other has ended"
-            )
-        return False
+        commits.replace(self.folder(table, partition), texts, self.generation(table, partition), None)
 
     def _remove_unused(self, manifest: Manifest, before: Manifest | None) -> None:
         folder = self.folder(manifest.table, manifest.partition)
@@ -313,18 +297,6 @@ def _text(manifest: Manifest) -> str:
         "shards": [{"file": s.file, "rows": s.rows, "inputs": s.inputs} for s in manifest.shards],
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
-
-
-def _are(texts: Mapping[Path, str]) -> bool:
-    """Whether manifests, by the folders of their partitions, say this already."""
-
-    def said(folder: Path) -> str:
-        try:
-            return (folder / MANIFEST).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ""
-
-    return all(said(folder) == text for folder, text in texts.items())
 
 
 def _conform(table: Table, rows: pl.DataFrame | pa.Table) -> pa.Table:
