@@ -105,8 +105,7 @@ def _drop_unregistered(context: Context, registered: list[str]) -> None:
     kept = {*registered, FORMAT_RULE, TABLE_SCORES, REFERENCE}
     for table in ("benchmark_images", "benchmark_features", "pixel_scores", "benchmark_scores"):
         for partition in set(context.store.partitions(table)) - kept:
-            context.store.drop(table, partition)
-            context.store.drop("quarantine", quarantine_partition(table, partition))
+            context.store.drop(table, partition, beside=[("quarantine", quarantine_partition(table, partition))])
 
 
 @stage(

@@ -17,7 +17,7 @@ import polars as pl
 from assets.square_detectors import RECONSTRUCTION, SQUARES
 from warehouse.champion import COMBINED, read_champion, write_champion
 from warehouse.home import Home, UserError
-from warehouse.home_lock import lock_file
+from warehouse.home_lock import lock_file, take
 from warehouse.shards import Rows, frame
 from warehouse.store import Store
 
@@ -84,7 +84,7 @@ def opponent(home: Home, challenger: str) -> str | None:
 def decide(home: Home, decision: Decided, challenger: str, reasons: Rows, *, by: str = "pipeline") -> Decision:
     """Write a decision with its reasons (rows as of `gates`), then move the pointer where it says so.
 
-    Raises UserError where the home cannot be written.
+    Raises UserError where the home cannot be written, and where another machine decides at this moment.
     """
     with deciding(home):
         return _decide(home, decision, challenger, reasons, by)
@@ -93,13 +93,16 @@ def decide(home: Home, decision: Decided, challenger: str, reasons: Rows, *, by:
 def _decide(home: Home, decision: Decided, challenger: str, reasons: Rows, by: str) -> Decision:
     store = Store(home.tables)
     number = max((each.number for each in decisions(store)), default=0) + 1
+    # Asking finishes what one that was killed had decided.
+    while store.generation(HISTORY, f"{number:06d}"):
+        number += 1
     former = read_champion(home)
     champion = former if decision == "refused" else challenger
     # A home that was made before decisions were written down has a pointer without one.
     former = None if former == challenger else former
     made = Decision(number, _now(), decision, by, challenger, former, champion)
     rows = [{**_bare(reason), **vars(made)} for reason in reasons]
-    store.write(HISTORY, frame(HISTORY, rows), partition=f"{number:06d}")
+    store.write(HISTORY, frame(HISTORY, rows), partition=f"{number:06d}", after=0)
     point(home)
     return made
 
@@ -178,9 +181,12 @@ def _now() -> str:
 
 @contextmanager
 def deciding(home: Home) -> Iterator[None]:
-    """Decisions are numbered, so they are made one at a time, and not while detectors are removed."""
+    """Decisions are made one at a time, and not while detectors are removed.
+
+    Where the lock does not reach another machine, of two decisions of one number the second raises UserError.
+    """
     with lock_file(home.path / ".promotions.lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        take(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -34,8 +34,7 @@ def photos(context: Context) -> Product:
     """One row for each photograph by content, whichever corpora hold it; the first registered names its place."""
     uses = _uses(context)
     for partition in set(context.store.partitions("files")) - set(uses):
-        context.store.drop("files", partition)
-        context.store.drop("quarantine", quarantine_partition("files", partition))
+        context.store.drop("files", partition, beside=[("quarantine", quarantine_partition("files", partition))])
     order = {name: number for number, name in enumerate(uses)}
     found = context.store.read("files", list(uses)).filter(pl.col("state") == PHOTO)
     first = (

@@ -103,8 +103,8 @@ def near_duplicates(context: Context) -> Product:
 
     partitions = context.benchmark_partitions()
     for partition in set(context.store.partitions("perceptual_hashes")) - {PHOTOS, *partitions}:
-        context.store.drop("perceptual_hashes", partition)
-        context.store.drop("quarantine", quarantine_partition("perceptual_hashes", partition))
+        quarantine = quarantine_partition("perceptual_hashes", partition)
+        context.store.drop("perceptual_hashes", partition, beside=[("quarantine", quarantine)])
     learned = _learned(context, partitions)
     trained = context.store.read("binary_images", columns=["image_id", "part"]).filter(pl.col("part") == TRAIN)
     judged = (

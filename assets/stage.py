@@ -152,14 +152,24 @@ class Stage:
             return False
 
     def materialise(self, context: Context) -> tuple[Manifest, Product]:
-        """Run the function and commit its tables, the first one last."""
+        """Run the function and commit its tables and its quarantine together, the first table last.
+
+        Raises UserError where another run has committed them since this one began.
+        """
+        store, table, partition = context.store, self.tables[0], self.store_partition(context)
+        # Before anything is read: what another run commits from here on was not seen.
+        after = store.generation(table, partition)
         provenance = self.provenance(context)
         product = self.function(replace(context, version=self.version))
-        store = context.store
-        for partition, rows in product.quarantine.items():
-            _commit(store, "quarantine", rows, partition, {})
-        for table in reversed(self.tables):
-            manifest = _commit(store, table, product.tables[table], self.store_partition(context), provenance)
+        beside = [
+            Manifest("quarantine", name, _shards(store, "quarantine", rows, name), {})
+            for name, rows in product.quarantine.items()
+        ]
+        for other in reversed(self.tables[1:]):
+            shards = _shards(store, other, product.tables[other], partition)
+            beside.append(Manifest(other, partition, shards, provenance))
+        shards = _shards(store, table, product.tables[table], partition)
+        manifest = store.commit(table, shards, partition=partition, provenance=provenance, beside=beside, after=after)
         return manifest, product
 
     def _upstream_partitions(self, stage: "Stage", context: Context) -> list[str]:
@@ -310,8 +320,5 @@ def _data_version(stage: Stage, context: Context, manifest: Manifest) -> str:
     return digest([manifest.digest, *(other and other.digest for other in others)]) if others else manifest.digest
 
 
-def _commit(
-    store: Store, table: str, rows: pl.DataFrame | Sequence[Shard], partition: str, provenance: Mapping[str, Any]
-) -> Manifest:
-    shards = [store.write_shard(table, rows, partition=partition)] if isinstance(rows, pl.DataFrame) else rows
-    return store.commit(table, shards, partition=partition, provenance=provenance)
+def _shards(store: Store, table: str, rows: pl.DataFrame | Sequence[Shard], partition: str) -> tuple[Shard, ...]:
+    return (store.write_shard(table, rows, partition=partition),) if isinstance(rows, pl.DataFrame) else tuple(rows)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pipelines.train_process import end_with_parent
 from warehouse.home import Home, UserError, write_text
-from warehouse.home_lock import lock_file
+from warehouse.home_lock import lock_file, take
 
 Say = Callable[[str], None]
 HOST = "127.0.0.1"
@@ -74,10 +74,8 @@ def _refuse_port_in_use(port: int) -> None:
 def _only_ui(home: Home) -> Iterator[None]:
     """Hold the home's lock of the UI: two daemons would take the same runs from the queue."""
     with lock_file(home.dagster / ".ui.lock") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{home.path} has a UI already: use it, or stop it first") from None
+        if not take(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            raise UserError(f"{home.path} has a UI already: use it, or stop it first")
         yield
 
 

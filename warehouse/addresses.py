@@ -9,6 +9,13 @@ from urllib.parse import urlsplit, urlunsplit
 from warehouse.home import UserError
 
 HTTP = frozenset({"http", "https"})
+_OF_OTHERS = frozenset(
+    {
+        *("zip", "tar", "libarchive", "dir", "reference", "generic", "asyncwrapper"),
+        *("cached", "blockcache", "filecache", "simplecache"),
+    }
+)
+"""Protocols of fsspec's that only show what lies at another address."""
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -38,9 +45,26 @@ def without_user(address: str) -> str:
 
 
 def checked_address(address: str) -> str:
-    """An address that can be registered. Raises UserError for one with a password in it, and for a chain of them."""
+    """An address that can be registered.
+
+    Raises UserError for one with a password in it, a chain of addresses, one that leads to another, and one of ftp.
+    """
     if "::" in address:
         raise UserError(f"{address}: chains of addresses are not read: name the place itself")
-    if protocol(address) in HTTP and without_user(address) != address:
+    kind = protocol(address)
+    if kind in _OF_OTHERS:
+        raise UserError(f"{address}: archives and caches are not read by {kind}://: name the place itself, unpacked")
+    if kind == "ftp":  # fsspec ends a transfer half-way where a part is asked for, and the connection with it
+        raise UserError(f"{address}: ftp:// is not read: copy the files to a folder")
+    if kind in HTTP and without_user(address) != address:
         raise UserError("an address with a user name in it is not read: the registry is no place for passwords")
+    if kind != "github" and _has_password(address):  # there organisation:repository@revision is the place itself
+        raise UserError("an address with a password in it is not read: the registry is no place for passwords")
     return address
+
+
+def _has_password(address: str) -> bool:
+    try:
+        return urlsplit(address).password is not None
+    except ValueError:
+        return False

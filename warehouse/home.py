@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 PROJECT = Path(__file__).resolve().parent.parent
-
+DRAFT = ".writing-"
+"""How the names of drafts begin: files, and folders, that are not in their place yet."""
 
 _NO_ROOM = "free some space"
 _NO_WAY_IN = "give permission to write there, or use another home"
@@ -146,37 +147,54 @@ class Home:
 
 
 @contextmanager
+def writing(target: Path | str) -> Iterator[None]:
+    """Raise UserError where a disk is full or writing is not allowed; `target` is what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise as_user_error(error, target) from None
+
+
+@contextmanager
+def draft_path(folder: Path, suffix: str = "") -> Iterator[Path]:
+    """A temporary path in a folder, of this writer alone; unless it is put in a place, nothing is left of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=folder, prefix=DRAFT, suffix=suffix, delete=False) as file:
+        draft = Path(file.name)
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def put_in_place(draft: Path, target: Path) -> None:
+    """Flush a finished draft to disk and rename it to `target`, in the same folder."""
+    with draft.open("rb+") as file:
+        os.fsync(file.fileno())
+    draft.chmod(0o644)
+    draft.replace(target)
+    flush_folder(target.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` to write to; on leaving it is flushed to disk and renamed to `target`.
 
     Whoever reads `target` sees the old file or the new one, never a part. On an exception nothing is left behind.
     Raises UserError where the disk is full or writing is not allowed.
     """
-    try:
-        with _atomic_path(target) as temporary:
-            yield temporary
-    except OSError as error:
-        raise as_user_error(error, target) from None
-
-
-@contextmanager
-def _atomic_path(target: Path) -> Iterator[Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=target.parent, prefix=".writing-", suffix=target.suffix, delete=False) as file:
-        temporary = Path(file.name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(target), draft_path(target.parent, target.suffix) as draft:
+        yield draft
+        put_in_place(draft, target)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -1,8 +1,11 @@
 """Who may write the tables of a home: one that brings it up to date alone, or the steps of one run side by side.
 
 Holding and waiting belong here. The lock is of the operating system, so that it ends with its holder, killed or not.
+On a shared file system it reaches other machines where that passes it on, so it saves work done twice and no more:
+tables are safe without it (`commits.py`). Where the file system has no locks, it counts as held.
 """
 
+import errno
 import fcntl
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +16,7 @@ from typing import IO
 from warehouse.home import Home, UserError, as_user_error
 
 Say = Callable[[str], None]
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def _held(home: Home, how: int, wait: Say | None) -> Iterator[None]:
             if wait is None:
                 raise UserError(f"{at_work}: wait for it, or stop it") from None
             wait(f"{at_work}: waits for it")
-            fcntl.flock(lock, how)
+            take(lock, how)
         yield
 
 
@@ -56,13 +60,22 @@ def lock_file(path: Path) -> Iterator[IO[str]]:
         yield lock
 
 
+def take(lock: IO[str], how: int) -> bool:
+    """Take a lock, in a way as of `flock`; False where somebody has it and is not to be waited for."""
+    try:
+        fcntl.flock(lock, how)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
+
+
 def _taken(lock: IO[str], how: int) -> bool:
     """Whether the lock was had within a second: the daemon holds it for moments, to see whether anybody is at work."""
     for _ in range(10):
-        try:
-            fcntl.flock(lock, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1)
-        else:
+        if take(lock, how | fcntl.LOCK_NB):
             return True
+        time.sleep(0.1)
     return False

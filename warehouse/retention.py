@@ -15,7 +15,8 @@ from pathlib import Path
 
 import polars as pl
 
-from warehouse.home import Home, as_user_error
+from warehouse.commits import COMMITS
+from warehouse.home import DRAFT, Home, as_user_error
 from warehouse.schema import TABLES
 from warehouse.store import Store
 
@@ -80,17 +81,22 @@ def weights_folders(home: Home) -> dict[str, Path]:
 
 def left_over(home: Home) -> Iterator[Removal]:
     """What a clean-up that was killed had put aside, and temporary files older than a day of writers that were."""
-    folders = [*weights_folders(home).values(), *home.tables.glob("*/"), *home.tables.glob("*/v*/")]
+    commits = list(home.tables.glob(f"*/v*/*/{COMMITS}/"))
+    folders = [*weights_folders(home).values(), *home.tables.glob("*/"), *home.tables.glob("*/v*/"), *commits]
     for folder in folders:
         if (folder / _REMOVING).is_dir():
             yield Removal.of("left by a clean-up", folder / _REMOVING)
     places = [home.path, home.dagster, *home.calibrations.glob("*/"), *home.tables.glob("*/v*/*/")]
-    hidden = [file for place in places for file in place.glob(".writing-*")]
+    hidden = [file for place in places for file in place.glob(f"{DRAFT}*")]
     # Weights are written under other temporary names, all hidden.
     hidden += [file for folder in weights_folders(home).values() for file in folder.glob("*/.*")]
     for file in sorted(hidden):
         if file.is_file() and not file.is_symlink() and _age(file) > DAY:
             yield Removal.of("temporary files", file)
+    for folder in commits:
+        for path in sorted(folder.glob(f"{DRAFT}*/")):
+            if _age(path) > DAY:
+                yield Removal.of("temporary files", path)
 
 
 def unnamed_shards(store: Store, named: Collection[Path]) -> Iterator[Removal]:

@@ -7,9 +7,9 @@ else that a store fails with), `too_large`, `empty`.
 
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +23,8 @@ from warehouse.registry import Network
 from warehouse.source_folder import folder_group
 from warehouse.storage import Facts, remember
 
+Infos = Mapping[str, Mapping[str, Any]]
+"""What a store says of files and folders, by their paths."""
 BLOCK = 8 * 1024 * 1024
 """Bytes of a shard that are asked for at once."""
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
@@ -45,27 +47,28 @@ class BucketStorage:
 
     def facts(self, names: Sequence[str]) -> list[Facts]:
         """What the store says of the files; where it fails, that and why in place of the etag."""
-        self._filesystem.invalidate_cache()
+        with suppress(RefusedError), _failing():
+            self._at("")[0].invalidate_cache()
         with ThreadPoolExecutor(self.concurrency) as pool:
             return list(pool.map(self._one_facts, names))
 
     def find(self) -> dict[str, Facts]:
         """All files below the folder, by name. Raises UserError where they cannot be listed."""
-        return self._listed(self._filesystem.find, self._path(""))
+        return self._listed(_found, "")
 
     def glob(self, pattern: str) -> dict[str, Facts]:
         """The files whose names match."""
-        return self._listed(self._filesystem.glob, self._path(pattern))
+        return self._listed(lambda store, path: store.glob(path, detail=True), pattern)
 
     def read(self, name: str) -> bytes:
         """All of a file."""
-        path = self._path(name)
         with _failing():
+            store, path = self._at(name)
             try:
-                data: bytes = self._filesystem.cat_file(path, start=0, end=MAX_BYTES + 1)
+                data: bytes = store.cat_file(path, start=0, end=MAX_BYTES + 1)
             except Exception:
                 # Of an empty file there is no first byte, and some stores say so by failing.
-                if self._filesystem.info(path).get("size") != 0:
+                if store.info(path).get("size") != 0:
                     raise
                 data = b""
         if len(data) > MAX_BYTES:
@@ -77,45 +80,47 @@ class BucketStorage:
     def read_range(self, name: str, start: int, size: int) -> bytes:
         """A part of a file."""
         with _failing():
-            data: bytes = self._filesystem.cat_file(self._path(name), start=start, end=start + size)
+            store, path = self._at(name)
+            data: bytes = store.cat_file(path, start=start, end=start + size)
         return data
 
     def open(self, name: str) -> BinaryIO:
         """A file of any size, in blocks that are asked for one after the other."""
         with _failing():
-            file = self._filesystem.open(self._path(name), "rb", block_size=BLOCK, cache_type="readahead")
+            store, path = self._at(name)
+            file = store.open(path, "rb", block_size=BLOCK, cache_type="readahead")
         return io.BufferedReader(_Failing(file), BLOCK)
 
     def local_path(self, name: str) -> Path | None:
         """None: it is not here."""
         return None
 
-    @property
-    def _filesystem(self) -> Any:
-        return _filesystem(protocol(self.folder) or "", os.getpid())
-
-    def _path(self, name: str) -> str:
+    def _at(self, name: str) -> tuple[Any, str]:
+        """The store that a file lies in, and its path there."""
         folder = self.folder if self.folder.endswith("/") else f"{self.folder}/"
         address = name if is_address(name) else folder + name
-        return str(self._filesystem._strip_protocol(address))
+        store = _store(address)
+        return store, str(store._strip_protocol(address))
 
     def _one_facts(self, name: str) -> Facts:
         try:
             with _failing():
-                return _facts(self._filesystem.info(self._path(name)))
+                store, path = self._at(name)
+                return _facts(store.info(path))
         except RefusedError as refused:
             return Facts() if refused.reason == "missing" else Facts(etag=f"head: {refused.reason}")
 
-    def _listed(self, ask: Any, path: str) -> dict[str, Facts]:
-        root = self._path("").rstrip("/") + "/"
-        self._filesystem.invalidate_cache()
+    def _listed(self, ask: Callable[[Any, str], Infos], name: str) -> dict[str, Facts]:
         try:
             with _failing():
-                found: Mapping[str, Mapping[str, Any]] = ask(path, detail=True)
+                store, root = self._at("")
+                store.invalidate_cache()
+                found = ask(store, self._at(name)[1])
         except RefusedError as refused:
             raise UserError(f"{self.folder}: cannot be listed: {refused.detail}") from None
+        root = root.rstrip("/") + "/"
         return {
-            name.removeprefix(root): _facts(info) for name, info in sorted(found.items()) if info.get("type") == "file"
+            path.removeprefix(root): _facts(info) for path, info in sorted(found.items()) if info.get("type") == "file"
         }
 
 
@@ -187,18 +192,48 @@ class _Failing(io.RawIOBase):
         super().close()
 
 
-@cache
-def _filesystem(name: str, process: int) -> Any:
-    """One for each process: fsspec itself would make one for each thread, with connections of its own."""
+def _store(address: str) -> Any:
+    """What reads at an address: it may name a host, an account or the like, which is the store's own to tell.
+
+    Raises UserError where there is no such store, and whatever the store itself fails with as it connects.
+    """
     import fsspec
 
+    name = protocol(address) or ""
     try:
-        return fsspec.filesystem(name)
+        told = fsspec.get_filesystem_class(name)._get_kwargs_from_urls(address)
+        return _filesystem(name, tuple(sorted(told.items())), os.getpid())
     except ImportError as error:
         install = f"pip install 'sdaie[{_EXTRAS[name]}]'" if name in _EXTRAS else f"{error}"
         raise UserError(f"{name}:// cannot be read yet: {install}") from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"{name}:// cannot be read: {error}") from None
+
+
+@cache
+def _filesystem(name: str, told: tuple[tuple[str, Any], ...], process: int) -> Any:
+    """One for each process: fsspec itself would make one for each thread, with connections of its own."""
+    import fsspec
+
+    return fsspec.filesystem(name, **dict(told))
+
+
+def _found(store: Any, path: str) -> Infos:
+    """What lies below a path, by its path; fails with the first folder that cannot be listed."""
+    from fsspec import AbstractFileSystem
+
+    if type(store).find is not AbstractFileSystem.find:
+        found: Infos = store.find(path, detail=True)
+        return found
+    # A store without a listing of its own would leave such a folder out, and its files would count as vanished.
+    below: dict[str, Mapping[str, Any]] = {}
+    folders = [path]
+    while folders:
+        listed = {info["name"].rstrip("/"): info for info in store.ls(folders.pop(), detail=True)}
+        new = {name: info for name, info in listed.items() if name not in below and name != path.rstrip("/")}
+        below |= new
+        folders += [name for name, info in new.items() if info["type"] == "directory"]
+    return below
 
 
 @contextmanager

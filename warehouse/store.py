@@ -5,14 +5,17 @@
 
 A shard is written under a temporary name, flushed and renamed; the manifest comes last, by rename. Readers follow
 manifests only, so a run killed at any moment leaves nothing half-visible, and its finished shards are found again by
-the digest of their inputs. What columns there are is in `schema.py`; what a table is made from belongs to the stages.
+the digest of their inputs. Of two writers that began from the same manifest one is told that the other was first
+(`commits.py` has why). What columns there are is in `schema.py`; what a table is made from belongs to the stages.
 """
 
+import errno
 import hashlib
 import json
+import os
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.home import UserError, atomic_path, digest, write_text
+from warehouse import commits
+from warehouse.commits import MANIFEST
+from warehouse.home import UserError, digest, draft_path, put_in_place, writing
 from warehouse.schema import TABLES, Table
 
 WHOLE = "all"
 _UNUSED_SECONDS = 24 * 3600.0
+_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _INPUTS = b"sdaie.inputs"
 _BESIDE = b"sdaie.beside"
 _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -97,7 +103,7 @@ class Store:
     def partitions(self, table: str) -> list[str]:
         """Partitions that have been written, sorted."""
         folder = self.root / table / f"v{TABLES[table].version}"
-        return sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+        return sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}") if path.stat().st_size)
 
     def find_shards(self, table: str, partition: str, wanted: Mapping[str, str]) -> dict[str, list[Shard]]:
         """Finished shards of this or earlier runs by name, of those `wanted` (name and inputs) that were made already.
@@ -114,9 +120,11 @@ class Store:
         return found
 
     def shard(self, table: str, partition: str, file: str) -> Shard | None:
-        """A finished shard by the name of its file; None where it is not there."""
+        """A finished shard by the name of its file, to be taken for a table; None where it is not there."""
+        path = self.folder(table, partition) / file
         try:
-            metadata = pq.read_metadata(self.folder(table, partition) / file)
+            metadata = pq.read_metadata(path)
+            _make_young(path)
         except FileNotFoundError:
             return None
         return Shard(file, metadata.num_rows, shard_inputs(metadata))
@@ -149,19 +157,27 @@ class Store:
         definition = TABLES[table]
         arrow = _conform(definition, rows)
         folder = self.folder(table, partition)
-        draft = folder / f"{shard}.parquet"
-        with atomic_path(draft) as temporary:
+        # A draft of its own: the same shard may be in the hands of two workers, one of them given up for lost.
+        with writing(folder / f"{shard}.parquet"), draft_path(folder, ".parquet") as draft:
             pq.write_table(
                 arrow.replace_schema_metadata({_INPUTS: inputs.encode(), _BESIDE: beside.encode()}),
-                temporary,
+                draft,
                 compression="zstd",
                 row_group_size=definition.row_group_rows,
             )
-            with temporary.open("rb") as file:
+            with draft.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        name = f"{shard}-{content}.parquet"
-        draft.replace(folder / name)
+            name = f"{shard}-{content}.parquet"
+            put_in_place(draft, folder / name)
         return Shard(name, arrow.num_rows, inputs)
+
+    def generation(self, table: str, partition: str = WHOLE) -> int:
+        """A number that stands for what a partition is now, for `commit` to compare; 0 where no number was given yet.
+
+        To be asked for before anything is read that the next manifest is made from. What a killed writer had decided
+        is finished first.
+        """
+        return commits.newest(self.folder(table, partition))
 
     def commit(
         self,
@@ -170,26 +186,26 @@ class Store:
         *,
         partition: str = WHOLE,
         provenance: Mapping[str, Any] | None = None,
+        beside: Sequence[Manifest] = (),
+        after: int | None = None,
     ) -> Manifest:
         """Make these shards the table; its files that are in no use for a day are removed.
 
-        Files of the table before this one stay for whoever still reads them, and young ones for whoever is about to
+        `beside` are manifests of other tables that are replaced with it, all or none: they are written by nobody
+        else. Files of the tables before these stay for whoever still reads them, and young ones for whoever is about to
         commit them: another run, or this one after a kill.
+
+        Raises UserError, and changes nothing, where the table is no longer of the generation `after` (None: of that it
+        is now), unless all would stay as it is.
         """
         manifest = Manifest(table, partition, tuple(shards), dict(provenance or {}))
-        folder = self.folder(table, partition)
-        before = self.manifest(table, partition)
-        document = {
-            "table": table,
-            "partition": partition,
-            "provenance": manifest.provenance,
-            "shards": [{"file": s.file, "rows": s.rows, "inputs": s.inputs} for s in manifest.shards],
-        }
-        write_text(folder / "manifest.json", json.dumps(document, indent=1, sort_keys=True) + "\n")
-        keep = {s.file for m in (manifest, before) if m for s in m.shards}
-        for path in folder.glob("*.parquet"):
-            if path.name not in keep and time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
-                path.unlink(missing_ok=True)
+        together = [*beside, manifest]
+        texts = {self.folder(each.table, each.partition): _text(each) for each in together}
+        now = self.generation(table, partition)
+        former = [self.manifest(each.table, each.partition) for each in together]
+        if commits.replace(self.folder(table, partition), texts, now, after):
+            for each, before in zip(together, former, strict=True):
+                self._remove_unused(each, before)
         return manifest
 
     def write(
@@ -199,16 +215,39 @@ class Store:
         *,
         partition: str = WHOLE,
         provenance: Mapping[str, Any] | None = None,
+        after: int | None = None,
     ) -> Manifest:
-        """Write and commit a partition that fits one shard."""
+        """Write and commit a partition that fits one shard. Raises UserError as `commit` does."""
         shard = self.write_shard(table, rows, partition=partition)
-        return self.commit(table, [shard], partition=partition, provenance=provenance)
+        return self.commit(table, [shard], partition=partition, provenance=provenance, after=after)
+
+    def drop(self, table: str, partition: str, *, beside: Iterable[tuple[str, str]] = ()) -> None:
+        """Take a partition out of the table, and partitions of others (table, partition) that were committed with it.
+
+        Raises UserError where another writer commits it at this moment.
+        """
+        texts = {self.folder(*each): "" for each in [*beside, (table, partition)]}
+        commits.replace(self.folder(table, partition), texts, self.generation(table, partition), None)
+
+    def _remove_unused(self, manifest: Manifest, before: Manifest | None) -> None:
+        folder = self.folder(manifest.table, manifest.partition)
+        keep = {shard.file for each in (manifest, before) if each for shard in each.shards}
+        # Just written, so it tells the time by the clock that dates the others.
+        old = (folder / MANIFEST).stat().st_mtime - _UNUSED_SECONDS
+        for path in folder.glob("*.parquet"):
+            with suppress(FileNotFoundError):
+                if path.name not in keep and path.stat().st_mtime < old:
+                    path.unlink()
+        commits.forget(folder, old)
 
     def manifest(self, table: str, partition: str = WHOLE) -> Manifest | None:
         """What the partition is now; None where nothing was written yet."""
         try:
-            text = (self.folder(table, partition) / "manifest.json").read_text(encoding="utf-8")
+            text = (self.folder(table, partition) / MANIFEST).read_text(encoding="utf-8")
         except FileNotFoundError:
+            return None
+        # Of a partition that was taken out an empty file stays.
+        if not text:
             return None
         document = json.loads(text)
         shards = tuple(Shard(s["file"], s["rows"], s["inputs"]) for s in document["shards"])
@@ -218,12 +257,8 @@ class Store:
         """The newest other version of the table in which the partition is there; None where this one is, or none."""
         if self.manifest(table, partition) is not None:
             return None
-        versions = self.root.glob(f"{table}/v*/{partition}/manifest.json")
-        return max((int(path.parent.parent.name.removeprefix("v")) for path in versions), default=None)
-
-    def drop(self, table: str, partition: str) -> None:
-        """Take a partition out of the table."""
-        (self.folder(table, partition) / "manifest.json").unlink(missing_ok=True)
+        manifests = [path for path in self.root.glob(f"{table}/v*/{partition}/{MANIFEST}") if path.stat().st_size]
+        return max((int(path.parent.parent.name.removeprefix("v")) for path in manifests), default=None)
 
     def paths(self, table: str, partitions: Iterable[str] | None = None) -> list[Path]:
         """The Parquet files of a table, or of some of its partitions, in order."""
@@ -243,6 +278,25 @@ class Store:
         empty = pl.from_arrow(TABLES[table].arrow.empty_table().select(names))
         assert isinstance(empty, pl.DataFrame)
         return pl.concat([empty, *frames])
+
+
+def _make_young(path: Path) -> None:
+    """Keep a file, where it is ours, from being removed as old by another writer before it is committed."""
+    try:
+        os.utime(path)
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+
+
+def _text(manifest: Manifest) -> str:
+    document = {
+        "table": manifest.table,
+        "partition": manifest.partition,
+        "provenance": manifest.provenance,
+        "shards": [{"file": s.file, "rows": s.rows, "inputs": s.inputs} for s in manifest.shards],
+    }
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def _conform(table: Table, rows: pl.DataFrame | pa.Table) -> pa.Table:

@@ -49,6 +49,7 @@ def strays(home: Home) -> None:
     (home.backbones / backbone(0) / ".backbone.safetensors.x1").write_bytes(b"1")
     (home.tables / "splits" / "v1" / "all" / ".writing-1.parquet").write_bytes(b"12")
     (home.path / ".writing-2.duckdb").write_bytes(b"123")
+    (home.tables / "splits" / "v1" / "all" / ".commits" / ".writing-3").mkdir()
     age(home, 50)
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from assets.champion_before import NAME, champion_before
-from assets.champions import decide, decisions, opponent, promote, roll_back
+from assets.champions import HISTORY, decide, decisions, opponent, promote, roll_back
 from assets.checks import CHECKS
 from assets.detection import choose
 from assets.promotion import AUROC, GATES, PRETEXT, RATE, challenger, champion
@@ -275,6 +275,17 @@ def test_decisions_are_numbered_one_after_another(small: JudgedHome) -> None:
     past = decisions(store(small))
     assert [each.number for each in past] == [1, 2]
     assert all(each.decided_at.endswith("+00:00") for each in past)
+
+
+def test_a_decision_that_was_killed_before_it_was_to_be_seen_is_kept_beside_the_next(small: JudgedHome) -> None:
+    reasons = [{"gate": "x", "subject": "", "passed": True, "reason": ""}]
+    decide(small.home, "promoted", "a", reasons)
+    folder = store(small).folder(HISTORY, "000001")
+    (folder / "manifest.json").rename(folder / ".commits" / "000001" / f"{HISTORY}+{folder.parent.name}+000001")
+    assert decisions(store(small)) == []
+    decide(small.home, "promoted", "b", reasons)
+    assert [(each.number, each.challenger) for each in decisions(store(small))] == [(1, "a"), (2, "b")]
+    assert read_champion(small.home) == "b"
 
 
 def store(small: JudgedHome) -> Store:

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import threading
@@ -43,3 +44,15 @@ def test_whoever_waits_says_so_and_goes_on_when_the_other_ends(tmp_path: Path) -
         with held_together(home, said.append):
             assert len(said) == 1
             assert "waits for it" in said[0]
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace plays a file system without locks")
+@pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def test_where_a_file_system_has_no_locks_work_goes_on_without(tmp_path: Path, error: str) -> None:
+    code = OTHER.format(how="held_together", path=str(tmp_path))
+    without_locks = ["strace", "-qq", "-o", str(tmp_path / "trace"), "-e", f"inject=flock:error={error}"]
+    done = subprocess.run(
+        [*without_locks, sys.executable, "-c", code], input="\n", capture_output=True, text=True, check=False
+    )
+    assert error in (tmp_path / "trace").read_text()
+    assert (done.returncode, done.stdout) == (0, "held\n"), done.stderr

@@ -5,7 +5,9 @@ import os
 import pickle
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
@@ -94,6 +96,9 @@ def test_a_bucket_that_cannot_be_listed_or_read_at_all_is_one_line(memory: str) 
         (f"{memory}/none", "no files below|cannot be listed"),
         ("nothing://bucket", "cannot be read"),
         ("zip://x::memory://bucket", "chains"),
+        ("zip:///x.zip", "archives and caches are not read"),
+        ("dbfs://instance/x", "cannot be read: .* missing"),
+        ("data://x", "cannot be listed: the store fails: NotImplementedError"),
     ):
         with pytest.raises(UserError, match=said) as caught:
             open_source(address).listing()
@@ -112,6 +117,40 @@ def test_a_local_disk_can_be_addressed_as_well(tmp_path: Path) -> None:
     (item,) = open_source(f"file://{tmp_path}").listing()
     assert (item.uri, item.size) == ("x/1.jpg", 3)
     assert abs((item.modified_ns or 0) - (tmp_path / "x" / "1.jpg").stat().st_mtime_ns) < 1000
+
+
+def test_a_worker_process_opens_a_place_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "1.jpg").write_bytes(b"one")
+    source = open_source(f"file://{tmp_path}")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(source.read, "x/1.jpg").result() == b"one"
+
+
+def test_the_host_in_an_address_is_the_stores_to_tell() -> None:
+    one, other = (source_bucket._store(f"webhdfs://{host}:50070/x") for host in ("a", "b"))
+    assert (one.url, other.url) == ("http://a:50070/webhdfs/v1", "http://b:50070/webhdfs/v1")
+    assert source_bucket._store("webhdfs://a:50070/y") is one
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    for name in ("open/1.jpg", "closed/2.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"one")
+    listed = LocalFileSystem.ls
+
+    def ls(self: LocalFileSystem, path: str, *args: object, **kwargs: object) -> object:
+        if path.endswith("closed"):
+            raise PermissionError("closed")
+        return listed(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(LocalFileSystem, "ls", ls)
+    with pytest.raises(UserError, match=r"cannot be listed: the store does not let us read it"):
+        open_source(f"file://{tmp_path}").listing()
 
 
 def shard(*names: str) -> bytes:
