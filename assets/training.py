@@ -15,14 +15,32 @@ from warehouse.home import UserError
 
 TRAIN_PROCESS = "pipelines.train_process"
 METRICS = "metrics.json"
+SHARED = ("pretext", "binary")
+"""Tasks that several ranks may share; the others are trained in one process."""
 
 
 def launched(context: Context, job: Mapping[str, Any]) -> Mapping[str, Any]:
     """Metrics of a job that is run to its end now, in the folder `out`. UserError where nothing can start it."""
     if context.launch is None:
         raise UserError("training starts a process of its own: run it through Dagster or `sdaie run`")
-    context.launch(TRAIN_PROCESS, job)
+    context.launch(TRAIN_PROCESS, {**job, **_cluster(context, job)})
     return _metrics(Path(job["out"]))
+
+
+def _cluster(context: Context, job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a job says further where several ranks are to share it. UserError where there is no cluster for them."""
+    ranks, compute = context.registry.training.ranks, context.registry.compute
+    if ranks == 1:
+        return {}
+    if compute.engine != "ray":
+        raise UserError(
+            f'ranks = {ranks} in [training] needs a cluster: set engine = "ray" in [compute], or leave ranks out'
+        )
+    if job.get("task", SHARED[0]) not in SHARED:
+        context.say(f"ranks = {ranks} is of the backbone and the binary detector: this is trained in one process")
+        return {}
+    context.say(f"{ranks} ranks on the Ray cluster ({compute.address})")
+    return {"cluster": {"ranks": ranks, "address": compute.address}}
 
 
 def trained(context: Context, weights: str, said: str, job: Mapping[str, Any]) -> Mapping[str, Any]:

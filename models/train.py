@@ -4,14 +4,15 @@ Here belongs the loop: when a step, a validation, a checkpoint and a report are 
 reports through a callback and knows nothing of who listens. What a run is, is in `run`, what each learns in
 `training_run` and `binary_run`, checkpoints in `checkpoints`, several processes in `ranks`, the weights' format in
 `weights`. `python -m models.train job.json` runs a job and prints a JSON line a report;
-`torchrun --nproc-per-node N -m models.train job.json` runs it in N processes, which must see the same folders. SIGTERM
-has either write its checkpoint and end: status 143, or 1 of torchrun itself.
+`torchrun --nproc-per-node N -m models.train job.json` runs it in N processes, on one machine or on several, which must
+see the same crops. SIGTERM to any has all of them end with a checkpoint: status 143, or 1 of torchrun itself.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,12 +29,13 @@ from models.binary_config import BinaryConfig
 from models.binary_data import read_binary_data
 from models.binary_run import BinaryRun
 from models.checkpoints import newest_checkpoint, remove_checkpoints, remove_unfinished, write_checkpoint
+from models.crops import Batch
 from models.pseudo_fakes import MARGIN
-from models.ranks import Ranks, joined_ranks
+from models.ranks import LostRankError, Ranks, joined_ranks
 from models.reconstruction_config import AutoencoderConfig, ReconstructionConfig
 from models.reconstruction_run import ReconstructionRun
 from models.run import NonFiniteLossError, Run, TrainingDataError, job_digest
-from models.stopping import STOPPED, stop_when_signalled
+from models.stopping import PARENT_VARIABLE, STOPPED, TrainingStoppedError, end_with_parent, stop_when_signalled
 from models.train_config import TrainConfig
 from models.training_run import TrainingRun, read_data
 from models.view_batches import read_views
@@ -49,15 +51,11 @@ CHECKPOINT_SECONDS = 60.0
 Report = Callable[[dict[str, Any]], None]
 
 
-class TrainingStoppedError(RuntimeError):
-    """Training was asked to stop; its checkpoint is kept, and the same job goes on from it."""
-
-
 class NotWrittenError(OSError):
     """What training has learned could not be written; the message says what to do."""
 
 
-PLAIN_ERRORS = (ValueError, NonFiniteLossError, NotWrittenError)
+PLAIN_ERRORS = (ValueError, NonFiniteLossError, NotWrittenError, LostRankError)
 """Errors whose message is all that a person needs to mend them."""
 
 
@@ -105,11 +103,13 @@ def train(
     the best validation. `stop` is asked after every step. A checkpoint of the same job in `out_dir` is continued: on a
     processor the run ends in the same bytes as one that was never interrupted. A finished run removes it. A checkpoint
     that cannot be written is reported; the one before stays, and training goes on. With several `ranks` each calls this
-    with its own, and the first alone reports and writes; every batch, loss and gradient is that of one rank.
+    with its own, and the first alone reports, reads checkpoints and writes; every batch, loss and gradient is that of
+    one rank, and a checkpoint may be continued by another number of ranks.
 
-    TargetsError, CropsError, TrainingDataError when the data do not do; NonFiniteLossError, the last good state kept as
-    a checkpoint; TrainingStoppedError when asked to stop or after `config.minutes`; NotWrittenError when the weights
-    cannot be written, the checkpoint kept.
+    TargetsError, CropsError, TrainingDataError when the data do not do; NonFiniteLossError and LostRankError, the last
+    good state kept as a checkpoint, the latter by the first rank, if it is not the one that was lost;
+    TrainingStoppedError when asked to stop or after `config.minutes`; NotWrittenError when the weights cannot be
+    written, the checkpoint kept.
     """
     ranks = ranks or Ranks()
     keep_freed_memory()
@@ -232,15 +232,19 @@ class _Loop:
         return self.finish(provenance)
 
     def restore(self) -> None:
-        """Go on from the newest usable checkpoint; TrainingDataError where the ranks do not find the same one."""
-        state = newest_checkpoint(self.folder, self.run.digest, self.report)
+        """Go on from the newest usable checkpoint; TrainingDataError where the ranks were not given the same job."""
+        # As many digits of it as a number holds exactly.
+        if not self.run.ranks.same(int(self.run.digest[:12], 16)):
+            raise TrainingDataError(
+                "the ranks were given different jobs: configuration, crops and targets must be the same for all"
+            )
+        # By the first rank alone: on others a network file system may still show the folder as it was a minute ago.
+        state = self.run.ranks.from_first(lambda: newest_checkpoint(self.folder, self.run.digest, self.report))
         if state is not None:
             self.run.restore(state)
             self.first_step = self.run.step
             self.report({"event": "continued", "step": self.run.step})
         self.ended = self.run.finished
-        if not self.run.ranks.same(self.run.step):
-            raise TrainingDataError(f"the ranks find different checkpoints: {self.folder} must be one folder for all")
 
     @property
     def rate(self) -> float:
@@ -255,25 +259,30 @@ class _Loop:
 
     def to_the_end(self) -> None:
         """Step by step until the run is finished or interrupted."""
-        run, batches = self.run, self.run.batches()
+        batches = self.run.batches()
         with closing(batches):
-            while not self.ended:
-                started = time.monotonic()
-                try:
-                    values = run.train_step(next(batches))
-                except NonFiniteLossError:
-                    self._save()
-                    raise
-                now = time.monotonic()
-                self.training_seconds += now - started
-                if now - self.reported >= REPORT_SECONDS:
-                    self.reported = now
-                    self.report(self._progress(values))
-                if run.step % run.config.validation_every == 0 or run.step == run.config.steps:
-                    self._validate()
-                self._interrupt()
-                if time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
-                    self._save()
+            try:
+                while not self.ended:
+                    self._step(batches)
+            except (NonFiniteLossError, LostRankError):
+                self._save()
+                raise
+
+    def _step(self, batches: Iterator[Batch]) -> None:
+        """A step, and what is due after it."""
+        run = self.run
+        started = time.monotonic()
+        values = run.train_step(next(batches))
+        now = time.monotonic()
+        self.training_seconds += now - started
+        if now - self.reported >= REPORT_SECONDS:
+            self.reported = now
+            self.report(self._progress(values))
+        if run.step % run.config.validation_every == 0 or run.step == run.config.steps:
+            self._validate()
+        self._interrupt()
+        if time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
+            self._save()
 
     def _interrupt(self) -> None:
         """TrainingStoppedError where any rank was asked to stop or the minutes are over, the checkpoint written."""
@@ -408,15 +417,16 @@ def run_job(
 def main(job: Path) -> None:
     """Run the job in a file. The exit status is 143 when it was stopped, 1 with a sentence when it cannot run."""
     stop = stop_when_signalled()
-    with joined_ranks() as ranks:
-        try:
+    if PARENT_VARIABLE in os.environ:
+        end_with_parent(int(os.environ[PARENT_VARIABLE]))
+    try:
+        with joined_ranks() as ranks:
             run_job(json.loads(job.read_text()), lambda progress: print(json.dumps(progress), flush=True), stop, ranks)
-        except TrainingStoppedError as stopped:
-            if ranks.first:
-                print(stopped, file=sys.stderr)
-            sys.exit(STOPPED)
-        except PLAIN_ERRORS as error:
-            sys.exit(str(error))
+    except TrainingStoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(STOPPED)
+    except PLAIN_ERRORS as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

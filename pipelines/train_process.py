@@ -1,37 +1,24 @@
 """The process that trains: opens Dagster Pipes and runs the training program.
 
 Here belong the process's own matters: the job it is handed, its end with its parent's, what a person reads of it. The
-training itself is in `models.train`, which knows nothing of Dagster.
+training itself is in `models.train`, which knows nothing of Dagster; its processes on a cluster are in `ray_ranks`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from dagster_pipes import open_dagster_pipes
 
-from models.stopping import STOPPED, stop_when_signalled
+from models.stopping import PARENT_VARIABLE, STOPPED, TrainingStoppedError, end_with_parent, stop_when_signalled
+from pipelines.ray_ranks import train_on_ray
+from warehouse.home import UserError
 
-PR_SET_PDEATHSIG = 1
-PARENT_VARIABLE = "SDAIE_PARENT_PID"
-"""Set by `assets/stage.py`, which starts this process and may not import it."""
-
-
-def end_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM when the parent dies, so that a killed one leaves no orphan (Linux only).
-
-    `parent` is its process id, as itself said: it may be dead before this process has come as far as asking for it.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        # The parent may have died before the request took effect.
-        if os.getppid() != parent:
-            raise SystemExit(STOPPED)
+CLUSTER = "cluster"
+"""What a job is to be trained by, where that is not this process alone: how many `ranks` at which `address`."""
 
 
 def line(progress: Mapping[str, Any]) -> str:
@@ -71,24 +58,29 @@ def line(progress: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Run the job in Pipes' extras, see `models.train.run_job`."""
+    """Run the job in Pipes' extras, see `models.train.run_job`, where it names a cluster, there."""
     stop = stop_when_signalled()
     end_with_parent(int(os.environ.get(PARENT_VARIABLE, os.getppid())))
     # torch takes seconds to import: the guard is set before.
     from models.ranks import joined_ranks
-    from models.train import PLAIN_ERRORS, TrainingStoppedError, run_job
+    from models.train import PLAIN_ERRORS, run_job
 
-    with open_dagster_pipes() as pipes, joined_ranks() as ranks:
+    with open_dagster_pipes() as pipes:
 
         def report(progress: dict[str, Any]) -> None:
             pipes.log.info(line(progress))
 
+        job = pipes.extras
         try:
-            run_job(pipes.extras, report, stop, ranks)
+            if CLUSTER in job:
+                train_on_ray(job, job[CLUSTER]["ranks"], job[CLUSTER]["address"], report, stop)
+            else:
+                with joined_ranks() as ranks:
+                    run_job(job, report, stop, ranks)
         except TrainingStoppedError as stopped:
             pipes.log.warning(str(stopped))
             sys.exit(STOPPED)
-        except PLAIN_ERRORS as error:
+        except (*PLAIN_ERRORS, UserError) as error:
             # What a person can mend: the asset fails with this sentence instead of an exit code.
             pipes.report_custom_message({"error": str(error)})
 

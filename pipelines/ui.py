@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from pipelines.train_process import end_with_parent
+from models.stopping import end_with_parent
 from warehouse.home import Home, UserError, write_text
 from warehouse.home_lock import lock_file, take
 

@@ -8,6 +8,7 @@ import hashlib
 import pickle
 import platform
 import signal
+import socket
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -30,7 +31,7 @@ def ray_engine(address: str, workers: int | None, gpus: float, say: Say) -> "Ray
 
     Raises UserError where it cannot be had, or does not have what is asked for.
     """
-    ray = _connected(address)
+    ray = connected(address)
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cores = [int(resources["CPU"]) for resources in machines if resources.get("CPU", 0) >= 1]
     if not cores:
@@ -178,21 +179,37 @@ def code_digest() -> str:
 
 
 @cache
-def _connected(address: str) -> Any:
+def connected(address: str) -> Any:
     """The module `ray`, connected. Raises UserError where it is not installed, or no cluster answers."""
     try:
         import ray
     except ImportError:
         raise UserError('[compute] engine = "ray" needs the extra: pip install "sdaie[ray]"') from None
+    _reached(address)
     # Ray takes these for itself, though it is Dagster, or the command, that knows how a run is to end.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of a default that is to change
             ray.init(address=address, log_to_driver=False, logging_level="warning")
     except (ConnectionError, ValueError, RuntimeError) as error:
-        start = "`ray start --head` here, or `ray start --address=HOST:6379` to join one"
-        raise UserError(f"no Ray cluster answers at {address!r} ({error}): {start}") from None
+        raise _no_answer(address, error) from None
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return ray
+
+
+def _reached(address: str) -> None:
+    """UserError where nothing listens at host:port, which Ray itself tries for longer than six minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _no_answer(address, error) from None
+
+
+def _no_answer(address: str, error: Exception) -> UserError:
+    start = "`ray start --head` here, or `ray start --address=HOST:6379` to join one"
+    return UserError(f"no Ray cluster answers at {address!r} ({error}): {start}")

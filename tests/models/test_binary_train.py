@@ -24,7 +24,8 @@ from models.binary_run import BinaryRun
 from models.checkpoints import LATEST
 from models.ranks import Ranks
 from models.run import NonFiniteLossError, TrainingDataError
-from models.train import Report, TrainingStoppedError, TrainResult, run_job
+from models.stopping import TrainingStoppedError
+from models.train import Report, TrainResult, run_job
 from models.weights import load_backbone, load_binary, read_header
 from tests.models import synthetic_images
 from tests.models.test_train_killed import KILLS, PROGRAM

@@ -15,9 +15,10 @@ import torch
 from models.binary_config import BinaryConfig
 from models.binary_data import read_binary_data
 from models.binary_run import BinaryRun
-from models.ranks import Ranks
+from models.ranks import Ranks, interface_towards
 from models.run import TrainingDataError
-from models.train import TrainingStoppedError, train
+from models.stopping import TrainingStoppedError
+from models.train import train
 from models.train_config import TrainConfig
 from models.training_run import TrainingRun, read_data
 from models.weights import load_backbone
@@ -87,31 +88,61 @@ def test_two_ranks_train_as_a_program_and_only_the_first_speaks(tmp_path: Path) 
     assert (tmp_path / "out" / "backbone.safetensors").exists()
 
 
-@pytest.mark.slow
-def test_ranks_that_find_different_checkpoints_end(tmp_path: Path) -> None:
-    shards, targets = synthetic_crops.write(tmp_path, photos=60)
-    asked = iter([False, True])
-    with pytest.raises(TrainingStoppedError):
-        train(CONFIG, shards, targets, tmp_path / "0", lambda _: None, lambda: next(asked))
-    program = """
+# Each rank has a folder of its own, and may have been given a seed of its own.
+APART = """
 import json, sys
 from pathlib import Path
 from models.ranks import joined_ranks
 from models.train import run_job
 job = json.loads(sys.argv[1])
 with joined_ranks() as ranks:
-    run_job(job | {"out": f"{job['out']}/{ranks.rank}"}, lambda _: None, ranks=ranks)
+    job["config"]["seed"] = job.pop("seeds")[ranks.rank]
+    run_job(job | {"out": f"{job['out']}/{ranks.rank}"}, lambda report: print(json.dumps(report)), ranks=ranks)
 """
-    (tmp_path / "apart.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{program}")
+
+
+def apart(folder: Path, seeds: tuple[int, int]) -> subprocess.CompletedProcess[str]:
+    (folder / "apart.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{APART}")
     job = {
         "config": vars(CONFIG),
-        "crop_shards": [str(shard) for shard in shards],
-        "targets": str(targets),
-        "out": str(tmp_path),
+        "crop_shards": [str(shard) for shard in sorted(folder.glob("crops-*.parquet"))],
+        "targets": str(folder / "targets.parquet"),
+        "out": str(folder),
+        "seeds": seeds,
     }
-    done = torchrun(str(tmp_path / "apart.py"), json.dumps(job))
+    return torchrun(str(folder / "apart.py"), json.dumps(job))
+
+
+@pytest.mark.slow
+def test_the_first_rank_reads_the_checkpoint_for_all(tmp_path: Path) -> None:
+    shards, targets = synthetic_crops.write(tmp_path, photos=60)
+    asked = iter([False, True])
+    with pytest.raises(TrainingStoppedError):
+        train(CONFIG, shards, targets, tmp_path / "0", lambda _: None, lambda: next(asked))
+    done = apart(tmp_path, (0, 0))
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [(event["event"], event["step"]) for event in events if event["event"] != "progress"] == [
+        ("continued", 2),
+        ("validation", 3),
+        ("finished", 3),
+    ]
+    assert (tmp_path / "0" / "backbone.safetensors").exists()
+    assert not (tmp_path / "1").exists()
+
+
+@pytest.mark.slow
+def test_ranks_that_were_given_different_jobs_end(tmp_path: Path) -> None:
+    synthetic_crops.write(tmp_path, photos=60)
+    done = apart(tmp_path, (0, 1))
     assert done.returncode != 0
-    assert "the ranks find different checkpoints" in done.stderr
+    assert "the ranks were given different jobs" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the names of interfaces are asked of Linux")
+def test_the_interface_towards_a_machine_is_named() -> None:
+    assert interface_towards("127.0.0.1") == "lo"
+    assert interface_towards("no-such-host.invalid") is None
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:

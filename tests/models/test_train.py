@@ -18,7 +18,8 @@ from models.checkpoints import LATEST, PREVIOUS
 from models.pretext import TAGS
 from models.ranks import Ranks
 from models.run import NonFiniteLossError, TrainingDataError
-from models.train import TrainingStoppedError, train
+from models.stopping import TrainingStoppedError
+from models.train import train
 from models.train_config import TrainConfig, train_config
 from models.training_run import TrainingRun, read_data
 from models.weights import load_backbone
