@@ -93,11 +93,11 @@ def look(home: Home) -> None:
             raise ValueError(f"{name} has to be made again")
 
 
-def sizes(home: Home) -> dict[str, dict[str, float]]:
+def sizes(home: Home, tables: Sequence[str] = TABLES) -> dict[str, dict[str, float]]:
     """Rows and bytes of each table and of its manifests."""
     store = Context(home).store
     found = {}
-    for table in TABLES:
+    for table in tables:
         manifests = [each for each in (store.manifest(table, part) for part in store.partitions(table)) if each]
         folders = [store.folder(table, manifest.partition) for manifest in manifests]
         found[table] = {
