@@ -124,7 +124,7 @@ def write_scores(home: Home, count: int) -> None:
         rows = _invented("benchmark_scores", random, keys, **condition, generator=generator, flagged=False)
         store.write("benchmark_scores", rows, partition=partition)
     cells = _cross(detector=_DETECTORS, perturbation=_CONDITIONS, generator=[*_GENERATORS, "all"])
-    counts = {"n_real": images // 2, "n_fake": images // 2, "left_out": 0, "detector_id": "0" * 16}
+    counts: dict[str, Any] = {"n_real": images // 2, "n_fake": images // 2, "left_out": 0, "detector_id": "0" * 16}
     rows = _invented("benchmark_metrics", random, cells, **condition, **counts)
     store.write("benchmark_metrics", rows, partition=_DATASET)
     fitted = _cross(detector=_DETECTORS, track=_TRACKS).with_columns(family="detector")

@@ -3,11 +3,11 @@
     python -m benchmarks.scaling [1000 10000 100000] [--scratch DIR] > photographs.json
 
 For each size a folder is filled with so many small JPEG files, 100 in a folder, each with an EXIF block of the
-simulator and contents of its own (a number in `ImageUniqueID`); one file in 100 is no picture. The pixels do not matter:
-these stages read each file whole and decode none. Then the stages are run as `sdaie run` does it, each in a process of
-its own: on all of it, again where nothing changed, and once more with 1% new files. Seconds and core-seconds are the
-stage's own, without Python's and Dagster's start. The last line is one JSON object, with the bytes that each table
-takes.
+simulator and contents of its own (a number in `ImageUniqueID`); one file in 100 is no picture. The pixels do not
+matter: these stages read each file whole and decode none. Then the stages are run as `sdaie run` does it, each in a
+process of its own: on all of it, again where nothing changed, and once more with 1% new files. Seconds and core-seconds
+are the stage's own, without Python's and Dagster's start. The last line is one JSON object, with the bytes that each
+table takes.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def look(home: Home) -> None:
             raise ValueError(f"{name} has to be made again")
 
 
-def sizes(home: Home, tables: Sequence[str] = TABLES) -> dict[str, dict[str, float]]:
+def sizes(home: Home, tables: Sequence[str] = TABLES) -> dict[str, dict[str, int]]:
     """Rows and bytes of each table and of its manifests."""
     store = Context(home).store
     found = {}

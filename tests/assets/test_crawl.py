@@ -19,7 +19,8 @@ from assets.checks import _files
 from assets.crawl import crawl_part, files
 from assets.stage import Context
 from warehouse.compute import Compute
-from warehouse.crawl_plan import Plan, crawled, planned
+from warehouse.crawl_plan import Plan, planned
+from warehouse.crawled import crawled
 from warehouse.home import Home
 from warehouse.places import Listed, RefusedError
 from warehouse.registry import Corpus, add_corpus
