@@ -5,7 +5,6 @@ together in memory, as columns: what the rules make of some shards of `exif_raw`
 """
 
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +13,9 @@ import polars as pl
 from assets.corpus import photos
 from assets.exif_raw import exif_raw
 from assets.stage import Context, Product, stage
+from warehouse.compute import Failed
 from warehouse.exif_rules import normalise
+from warehouse.home import UserError
 from warehouse.shards import Rows, frame
 
 _AT_ONCE = 8
@@ -28,12 +29,15 @@ def exif(context: Context) -> Product:
     pieces = [raw[start : start + _AT_ONCE] for start in range(0, len(raw), _AT_ONCE)]
     apply = partial(apply_rules, context.store.paths("photos"))
     progress = context.progress("rules on EXIF, shards")
-    rows, noted = [frame("exif", [])], [frame("exif_issues", [])]
-    for number, (typed, issues) in enumerate(context.compute.map(apply, pieces), 1):
-        rows.append(typed)
-        noted.append(issues)
-        progress(min(number * _AT_ONCE, len(raw)), len(raw))
-    table, issues = pl.concat(rows), pl.concat(noted)
+    made: dict[int, tuple[pl.DataFrame, pl.DataFrame]] = {}
+    for number, outcome in context.compute.map(apply, pieces):
+        if isinstance(outcome, Failed):
+            raise outcome.error or UserError(f"the rules on EXIF could not be applied: {outcome.detail}")
+        made[number] = outcome
+        progress(min(len(made) * _AT_ONCE, len(raw)), len(raw))
+    in_order = [made[number] for number in sorted(made)]
+    table = pl.concat([frame("exif", []), *(typed for typed, _ in in_order)])
+    issues = pl.concat([frame("exif_issues", []), *(noted for _, noted in in_order)])
     numbers = {
         "issues": len(issues),
         "edited": int(table["edited"].sum()),
@@ -46,7 +50,7 @@ def exif(context: Context) -> Product:
     return Product({"exif": table, "exif_issues": unique}, numbers)
 
 
-def apply_rules(photographs: Sequence[Path], raw: Sequence[Path]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def apply_rules(photographs: list[Path], raw: list[Path]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows of `exif` and of `exif_issues`, repeated ones too, for some files of `exif_raw`; `photos` lies in others."""
     read = pl.concat([pl.read_parquet(path, columns=["photo_id", "tags"]) for path in raw])
     first, last = (pl.lit(end, pl.String) for end in (read["photo_id"].min(), read["photo_id"].max()))
