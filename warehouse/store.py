@@ -320,7 +320,9 @@ def _is_sorted(rows: pa.Table, key: Sequence[str]) -> bool:
 
     Only told of a key of one column; of others it is not.
     """
-    if len(key) > 1 or rows.num_rows < 2:
-        return rows.num_rows < 2
+    if rows.num_rows < 2:
+        return True
+    if len(key) > 1:
+        return False
     column = rows.column(key[0])
     return bool(pc.all(pc.less(column[:-1], column[1:]), skip_nulls=False).as_py())
