@@ -3,10 +3,10 @@
     python -m benchmarks.pixels TABLE [--photographs 200] [--set SET] [--images 50]
 
 TABLE is a CSV file that names photographs in a column `file`; every so manieth is taken, so that many sources are
-there. SET is a benchmark set, of which so many images of one generator are described under the default conditions. The
-networks have the default size and two steps of training: what they say is of no use, what they cost is the same. Each
-stage is then run again on all of them, in a process of its own: core-seconds and bytes of its table by photograph, and
-the most memory. Where PyTorch sees a GPU, networks run there; `device` says so. The last line is one JSON object.
+there. SET is a benchmark set, of which so many images of one generator are described under the default conditions. Both
+networks are the untrained one of the default size: what it says is of no use, what it costs is the same. Each stage is
+run on all of them, in a process of its own: core-seconds and bytes of its table by picture, and the most memory. Where
+PyTorch sees a GPU, networks run there; `device` says so. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -21,35 +21,44 @@ from typing import Any
 
 import polars as pl
 
+from assets.backbone import TRAINED, UNTRAINED, backbone, untrained_backbone
 from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
+from assets.corpus import photos, splits
+from assets.crawl import files
 from assets.crops import crops
 from assets.detectors import reference_features
 from assets.duplicates import photo_hashes
+from assets.exif import exif
+from assets.exif_raw import exif_raw
 from assets.partitions import partition_keys
 from assets.reference_crops import reference_crops
 from assets.square_features import square_features
 from assets.stage import Context
 from benchmarks.measured import Cost, measured
-from pipelines.run import run
 from warehouse.home import Home
 from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset
+from warehouse.shards import frame
 
 CORPUS, SET = "photographs", "set"
 STAGES = {stage.name: stage for stage in (crops, photo_hashes, reference_crops, reference_features, square_features)}
-_SETTINGS = "[training]\nsteps = 2\n"
+READ = (photos, splits, exif_raw, exif)
 
 
 def prepare(home: Home, table: Path, count: int) -> None:
-    """A home with so many photographs read, and networks of the default size."""
-    os.environ["SDAIE_HOME"] = str(home.path)
+    """A home with so many photographs read, and a backbone."""
     listed = pl.read_csv(table, infer_schema=False)
     chosen = listed[:: max(1, len(listed) // count)].head(count)
     chosen = chosen.with_columns(file=pl.lit(f"{table.parent.resolve()}/") + pl.col("file"))
     chosen.select("file").write_csv(home.path / "photographs.csv")
-    home.registry.write_text(_SETTINGS, encoding="utf-8")
     add_corpus(home, CORPUS, Corpus(source=str(home.path / "photographs.csv")))
-    run(home, print, groups=("corpus", "exif", "training"))
+    files.materialise(Context(home, CORPUS))
+    for stage in (*READ, untrained_backbone):
+        stage.materialise(Context(home))
+    store = Context(home).store
+    networks = store.read("backbones", [UNTRAINED]).with_columns(role=pl.lit(TRAINED))
+    for name in backbone.tables:
+        store.write(name, networks if name == "backbones" else frame(name, []), partition=TRAINED)
 
 
 def make(home: Home, name: str) -> int:

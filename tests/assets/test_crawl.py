@@ -264,7 +264,7 @@ def test_a_time_that_no_table_can_hold_is_the_latest_it_can(crawl: Crawl) -> Non
     listed = Listed("a.png", "g", 1, 40_000_000_000 * 10**9)
     plan = planned(NAME, [listed], crawled(crawl.store, NAME), version=1)
     source = FolderSource(crawl.folder)
-    rows, _ = crawl_part(source, NAME, plan.work[0].items)
+    rows, _ = crawl_part(source, NAME, tuple(plan.work[0].items))
     assert rows[0]["modified_ns"] == 2**63 - 1
 
 
