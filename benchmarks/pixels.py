@@ -1,4 +1,4 @@
-"""What a photograph costs where its pixels are needed: decoded, cut, hashed and described, by stage.
+"""What a photograph of a camera costs, by stage: read, and decoded, cut, hashed and described.
 
     python -m benchmarks.pixels TABLE [--photographs 200] [--set SET] [--images 50]
 
@@ -31,6 +31,7 @@ from assets.detectors import reference_features
 from assets.duplicates import photo_hashes
 from assets.exif import exif
 from assets.exif_raw import exif_raw
+from assets.exif_second_opinion import exif_second_opinion
 from assets.partitions import partition_keys
 from assets.reference_crops import reference_crops
 from assets.square_features import square_features
@@ -41,8 +42,11 @@ from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset
 from warehouse.shards import frame
 
 CORPUS, SET = "photographs", "set"
-STAGES = {stage.name: stage for stage in (crops, photo_hashes, reference_crops, reference_features, square_features)}
-READ = (photos, splits, exif_raw, exif)
+READ = (files, photos, splits, exif_raw, exif)
+SEEN = (exif_second_opinion, crops, photo_hashes, reference_crops, reference_features, square_features)
+STAGES = {stage.name: stage for stage in (files, exif_raw, exif, *SEEN)}
+LARGEST = {"exif_second_opinion": "exif_pillow"}
+"""The table of a stage that takes its room, where that is not the first."""
 
 
 def prepare(home: Home, table: Path, count: int) -> None:
@@ -52,9 +56,8 @@ def prepare(home: Home, table: Path, count: int) -> None:
     chosen = chosen.with_columns(file=pl.lit(f"{table.parent.resolve()}/") + pl.col("file"))
     chosen.select("file").write_csv(home.path / "photographs.csv")
     add_corpus(home, CORPUS, Corpus(source=str(home.path / "photographs.csv")))
-    files.materialise(Context(home, CORPUS))
     for stage in (*READ, untrained_backbone):
-        stage.materialise(Context(home))
+        stage.materialise(Context(home, CORPUS) if stage.partitioned else Context(home))
     store = Context(home).store
     networks = store.read("backbones", [UNTRAINED]).with_columns(role=pl.lit(TRAINED))
     for name in backbone.tables:
@@ -63,7 +66,8 @@ def prepare(home: Home, table: Path, count: int) -> None:
 
 def make(home: Home, name: str) -> int:
     """Run a stage on all photographs; how many there are."""
-    STAGES[name].materialise(Context(home, force=True))
+    stage = STAGES[name]
+    stage.materialise(Context(home, CORPUS, force=True) if stage.partitioned else Context(home, force=True))
     return len(Context(home).store.read("photos", columns=["photo_id"]))
 
 
@@ -80,6 +84,12 @@ def prepare_images(home: Home, source: Path, count: int) -> int:
 def describe_images(home: Home) -> None:
     """Describe the images of the set."""
     benchmark_features.materialise(Context(home, partition_keys(home, "benchmark")[0], force=True))
+
+
+def mean_size(home: Home) -> float:
+    """Bytes of a photograph's file, on average."""
+    sizes = Context(home).store.read("photos", columns=["size_bytes"])["size_bytes"]
+    return float(sizes.sum()) / len(sizes)
 
 
 def device() -> str:
@@ -114,9 +124,10 @@ def main() -> None:
         home = Home(Path(folder))
         measured(prepare, home, asked.table, asked.photographs)
         found["device"], _ = measured(device)
+        found["bytes_each"] = round(mean_size(home))
         for name, stage in STAGES.items():
             count, cost = measured(make, home, name)
-            found[name] = by_picture(home, stage.tables[0], cost, count)
+            found[name] = by_picture(home, LARGEST.get(name, stage.tables[0]), cost, count)
             print(name, found[name], file=sys.stderr, flush=True)
         if asked.set is not None:
             count, _ = measured(prepare_images, home, asked.set, asked.images)
