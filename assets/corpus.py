@@ -5,18 +5,22 @@ Reading the files belongs to `crawl.py`; EXIF and pixels to the stages after the
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from assets.crawl import files
 from assets.stage import Context, Product, stage
-from warehouse.places import Place
+from warehouse.place_rows import PlaceRows
 from warehouse.revisions import PHOTO
 from warehouse.shards import frame, quarantine_partition
+from warehouse.store import shard_bits
 
 UNSEEN_FOLDS = (3, 4)
 """Folds that nothing is fitted on: the first validates, the second calibrates."""
 FOLDS = 5
+_AT_ONCE = 1 << 19
+"""Files, at most about, whose contents are compared at once."""
 
 
 def _uses(context: Context) -> dict[str, list[str]]:
@@ -35,9 +39,27 @@ def photos(context: Context) -> Product:
     uses = _uses(context)
     for partition in set(context.store.partitions("files")) - set(uses):
         context.store.drop("files", partition, beside=[("quarantine", quarantine_partition("files", partition))])
+    paths = context.store.paths("files", list(uses))
+    listed = pl.scan_parquet(paths) if paths else frame("files", []).lazy()
+    found = listed.filter(pl.col("state") == PHOTO)
+    count = found.select(pl.len()).collect().item()
+    bits = shard_bits(count, _AT_ONCE)
+    # The same contents may stand in any shard of `files`, so each part is looked for in all.
+    parts = [_by_content(found.filter(_begins(number, bits)).collect(), uses) for number in range(1 << bits)]
+    first = pl.concat(parts)
+    return Product({"photos": first}, {"files": count, "photographs": len(first)})
+
+
+def _begins(number: int, bits: int) -> pl.Expr:
+    """Whether the first bits of a photograph's SHA-256 are those of a number."""
+    low, high = (pl.lit(f"{end << 32 - bits:08x}") for end in (number, number + 1))
+    return (pl.col("photo_id") >= low) & ((pl.col("photo_id") < high) if number + 1 < 1 << bits else pl.lit(value=True))
+
+
+def _by_content(found: pl.DataFrame, uses: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """Rows of `photos` for rows of `files`: the first place, by order of registration, of each content."""
     order = {name: number for number, name in enumerate(uses)}
-    found = context.store.read("files", list(uses)).filter(pl.col("state") == PHOTO)
-    first = (
+    return (
         found.with_columns(
             order=pl.col("corpus").replace_strict(order, default=None, return_dtype=pl.Int64),
             use=pl.col("corpus").replace_strict(
@@ -52,7 +74,6 @@ def photos(context: Context) -> Product:
             places=pl.len().cast(pl.Int32),
         )
     )
-    return Product({"photos": first}, {"files": len(found), "photographs": len(first)})
 
 
 @stage(group="corpus", tables=["splits"], upstream=[photos], eager=True)
@@ -82,12 +103,9 @@ def splits(context: Context) -> Product:
     return Product({"splits": frame("splits", rows)}, {"new_groups": len(new), **numbers})
 
 
-def photo_places(photographs: pl.DataFrame) -> list[Place]:
+def photo_places(photographs: pl.DataFrame) -> PlaceRows:
     """Where photographs lie, from rows of `photos`."""
-    return [
-        Place(*row)
-        for row in photographs.select("photo_id", "corpus", "uri", "span", "size_bytes", "modified_ns").iter_rows()
-    ]
+    return PlaceRows(photographs)
 
 
 def reference_photographs(context: Context) -> pl.DataFrame:

@@ -16,7 +16,8 @@ from typing import Any
 import polars as pl
 
 from assets.stage import Context, Product, stage
-from warehouse.crawl_plan import Part, Plan, crawled, listing_facts, planned
+from warehouse.crawl_plan import Part, Plan, listing_facts, planned
+from warehouse.crawled import crawled
 from warehouse.file_facts import Facts, looking
 from warehouse.places import Listed, RefusedError, Source, printable
 from warehouse.revisions import PHOTO, QUARANTINED, of_container, revised, table_name, told, whole_container

@@ -4,7 +4,8 @@ The hash and the search for near ones belong here. Which pictures are compared, 
 the stages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ SMALL_SIDE, LOW_FREQUENCIES = 32, 8
 _DECODED_SIDE = 4 * SMALL_SIDE
 # Grey levels of an orthonormal coefficient. Rounding and compression move one by about as much: below, bits are chance.
 PLAIN = 1.0
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 
 NEAR = 6
 """Bits, of 63, in which the hashes of two files of one picture may differ (docs/method.md, section 6)."""
@@ -47,17 +48,46 @@ def near_pairs(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """All pairs of hashes that differ in at most `distance` bits: places in both lists and bits, each (pairs,).
 
-    Sorted by place in the first list, then in the second. Compares every pair, some millions at a time.
+    Sorted by place in the first list, then in the second. Hashes that differ in fewer bits than they have parts agree
+    in one of the parts, so only those that do are compared.
     """
     a, b = _integers(hashes_a), _integers(hashes_b)
-    rows = max(1, _BLOCK // max(1, len(b)))
     found = [np.empty((3, 0), dtype=np.int64)]
-    for start in range(0, len(a), rows):
-        bits = np.bitwise_count(a[start : start + rows, None] ^ b[None, :])
-        first, second = np.nonzero(bits <= distance)
-        found.append(np.stack([first + start, second, bits[first, second]]))
-    first, second, bits = np.concatenate(found, axis=1)
+    for part in _parts(distance + 1):
+        found += _agreeing(a, b, part, distance)
+    # A pair that agrees in several parts was found as often.
+    first, second, bits = np.unique(np.concatenate(found, axis=1), axis=1)
     return first, second, bits
+
+
+def _parts(count: int) -> list[np.uint64]:
+    """Masks that divide the 64 bits of a hash into so many parts of nearly equal size."""
+    ends = [64 * number // count for number in range(count + 1)]
+    return [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(ends)]
+
+
+def _agreeing(
+    a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64], part: np.uint64, distance: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Pairs that are the same in a part and near as a whole: places in both lists and bits, each (3, pairs)."""
+    order = np.argsort(b & part, kind="stable")
+    sorted_b = (b & part)[order]
+    low = np.searchsorted(sorted_b, a & part, side="left")
+    high = np.searchsorted(sorted_b, a & part, side="right")
+    ends = np.cumsum(high - low)
+    start = 0
+    while start < len(a):
+        # As many of the first list as have some millions of candidates, and at least one.
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + _BLOCK, side="right")))
+        counts = (high - low)[start:stop]
+        first = np.repeat(np.arange(start, stop), counts)
+        offsets = np.arange(counts.sum()) - np.repeat(ends[start:stop] - counts - done, counts)
+        second = order[np.repeat(low[start:stop], counts) + offsets]
+        bits = np.bitwise_count(a[first] ^ b[second])
+        near = bits <= distance
+        yield np.stack([first[near], second[near], bits[near]])
+        start = stop
 
 
 def _integers(hashes: Sequence[str]) -> npt.NDArray[np.uint64]:

@@ -1,42 +1,30 @@
 """What a crawl has to do: the listing of a corpus against the rows that earlier crawls committed, shard by shard.
 
 A plan is a function of these two alone, so that a crawl that is killed and repeated ends in the same tables. Shards in
-which nothing changed are taken over as files; of the others, only what changed is read. What becomes of one place
-belongs to `revisions.py`, reading and looking to `assets/crawl.py`.
+which nothing changed are taken over as files; of the others, only what changed is read. A listing may name millions of
+files, so the rows that it is compared with are in memory some shards at a time. What becomes of one place belongs to
+`revisions.py`, reading and looking to `assets/crawl.py`.
 """
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
+from warehouse.crawled import Crawled, Rows, divided, table_bits
 from warehouse.home import digest
-from warehouse.places import Listed
+from warehouse.places import Listed, printable
 from warehouse.reasons import may_pass
 from warehouse.revisions import PHOTO, QUARANTINED, VANISHED, of_container, table_name, told
 from warehouse.schema import TABLES
-from warehouse.shards import ShardWork, frame, quarantine_of, quarantine_partition
-from warehouse.store import Shard, Store, shard_bits, shard_of
+from warehouse.shards import ShardWork, frame
+from warehouse.store import Shard, shard_of
 
 _BY_LISTING = ("group", "span", "source")
 """Columns that follow the listing though the file is not read."""
 _CURRENT = pl.col("state").is_in([PHOTO, QUARANTINED])
-
-
-@dataclass(frozen=True)
-class Crawled:
-    """What earlier crawls of a corpus committed.
-
-    `rows` are those of `files`, each with the `shard` it lies in; `refused` are those of the quarantine. `shards` are
-    the finished pairs of both by name, `digest` the identity of all (None: nothing yet), `version` that of the stage.
-    """
-
-    rows: pl.DataFrame
-    refused: pl.DataFrame
-    shards: Mapping[str, tuple[Shard, Shard]]
-    digest: str | None = None
-    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,62 +50,62 @@ class Plan:
     finished: Mapping[str, tuple[Shard, Shard]]
 
 
-def crawled(store: Store, corpus: str) -> Crawled:
-    """What was committed of a corpus."""
-    empty = frame("files", []).with_columns(shard=pl.lit(None, pl.String))
-    manifest = store.manifest("files", corpus)
-    if manifest is None:
-        return Crawled(empty, frame("quarantine", []), {})
-    partition = quarantine_partition("files", corpus)
-    rows, refused, shards = [empty], [frame("quarantine", [])], {}
-    for shard in manifest.shards:
-        name = _name(shard)
-        rows.append(pl.read_parquet(store.folder("files", corpus) / shard.file).with_columns(shard=pl.lit(name)))
-        # Not from the quarantine's manifest: after a kill between the two commits that is the next crawl's.
-        other = quarantine_of(store, "files", corpus, shard)
-        if other is not None:
-            refused.append(pl.read_parquet(store.folder("quarantine", partition) / other.file))
-            shards[name] = shard, other
-    return Crawled(pl.concat(rows), pl.concat(refused), shards, manifest.digest, manifest.provenance.get("version"))
-
-
 def listing_facts(listing: Sequence[Listed]) -> dict[str, object]:
     """What tells one listing from another, and how many `files` it names that lie in no tar shard."""
-    named, step = _named(listing), 10_000  # the JSON of a million files is not held in one piece
-    pieces = [named[start : start + step] for start in range(0, len(named), step)]
-    digests = [digest([[name, item.is_container, *told(item).values()] for name, item in piece]) for piece in pieces]
-    return {"listing": digest(digests), "files": sum(not _is_box(*each) for each in named)}
+    names, step = _names(listing), 10_000  # the JSON of a million files is not held in one piece
+    digests = []
+    for start in range(0, len(names), step):
+        piece = zip(names[start : start + step], listing[start : start + step], strict=True)
+        digests.append(digest([[name, item.is_container, *told(item).values()] for name, item in piece]))
+    return {"listing": digest(digests), "files": sum(not _is_box(*each) for each in zip(names, listing, strict=True))}
 
 
 def planned(corpus: str, listing: Sequence[Listed], before: Crawled, *, version: int, again: bool = False) -> Plan:
     """What a crawl has to do. `again`: everything is read, also what did not change."""
+    finished = {name: (rows, beside) for name, (rows, beside) in before.written.items() if beside is not None}
     if before.version != version:
-        before, again = replace(before, shards={}), True
-    named = _named(listing)
-    boxes = {item.uri: item for name, item in named if _is_box(name, item)}
-    rows, refused = _by_box(before.rows, boxes), _by_box(before.refused, boxes)
-    work, same = _files(named, replace(before, rows=rows.pop(None), refused=refused.pop(None)), again)
+        finished, again = {}, True
+    names = _names(listing)
+    boxes = {name: item for name, item in zip(names, listing, strict=True) if _is_box(name, item)}
+    work: dict[str, Part] = {}
+    same: set[str] = set()
+    inside: dict[str | None, Rows] = {}
+    parts = None if boxes else divided(names, before)
+    if parts is None:
+        inside = _by_box(before.read(before.written), boxes)
+        plain = [(name, item) for name, item in zip(names, listing, strict=True) if name not in boxes]
+        outside = inside[None]
+        bits = table_bits(len({name for name, _ in plain}.union(outside.files["uri"])))
+        work, same = _files(plain, outside, bits, finished, again)
+    else:
+        bits, pieces = parts
+        for places, shards in pieces:
+            some = [(names[place], listing[place]) for place in places]
+            written, unchanged = _files(some, before.read(shards), bits, finished, again)
+            work |= written
+            same |= unchanged
     for uri, box in boxes.items():
         name = f"c{_sha256(uri)[:16]}"
-        inside = rows.get(uri, before.rows.clear())
-        if name in before.shards and _as_it_was(box, name, inside, refused.get(uri, before.refused.clear())):
+        rows = inside[uri]
+        if name in finished and _as_it_was(box, name, rows.files, rows.refused):
             same.add(name)
         if again or name not in same:
-            earlier = inside.drop("shard")
-            work[name] = Part((), earlier, earlier.clear(), before.refused.clear(), box)
+            earlier = rows.files.drop("shard")
+            work[name] = Part((), earlier, earlier.clear(), rows.refused.clear(), box)
     units = []
     for name, part in sorted(work.items()):
         # Made again from the same, a shard is the same file.
-        inputs = before.shards[name][0].inputs if name in same else digest([version, corpus, before.digest, _of(part)])
+        inputs = finished[name][0].inputs if name in same else digest([version, corpus, before.digest, _of(part)])
         units.append(ShardWork(name, (part,), inputs))
-    return Plan(tuple(units), {name: before.shards[name] for name in sorted(same - work.keys())})
+    return Plan(tuple(units), {name: finished[name] for name in sorted(same - work.keys())})
 
 
-def _files(named: Sequence[tuple[str, Listed]], before: Crawled, again: bool) -> tuple[dict[str, Part], set[str]]:
+def _files(
+    plain: Sequence[tuple[str, Listed]], before: Rows, bits: int, finished: Collection[str], again: bool
+) -> tuple[dict[str, Part], set[str]]:
     """Of the files in no tar shard: shards of the table to write, and the names of those in which all is the same."""
-    plain = [(name, item) for name, item in named if not _is_box(name, item)]
     listed = _listed_frame(plain)
-    newest = before.rows.filter(pl.col("revision") == pl.col("revision").max().over("uri"))
+    newest = before.files.filter(pl.col("revision") == pl.col("revision").max().over("uri"))
     seen = listed.join(newest, on="uri", how="left", maintain_order="left", suffix="_before")
     seen = seen.with_columns(kept=_unchanged() & _has_its_reason(_lasting(before.refused)))
     gone = newest.join(listed, on="uri", how="anti")
@@ -130,24 +118,24 @@ def _files(named: Sequence[tuple[str, Listed]], before: Crawled, again: bool) ->
             before.refused.join(seen.filter(state=QUARANTINED), on="uri", how="anti")["uri"],
         ]
     )
-    shards = _shards(pl.concat([listed["uri"], gone["uri"]]))
-    moved = before.rows.join(shards, on="uri", suffix="_now").filter(pl.col("shard") != pl.col("shard_now"))
+    shards = _shards(pl.concat([listed["uri"], gone["uri"]]), bits)
+    moved = before.files.join(shards, on="uri", suffix="_now").filter(pl.col("shard") != pl.col("shard_now"))
     touched = {*shards.join(changed.to_frame(), on="uri", how="semi")["shard"], *moved["shard"], *moved["shard_now"]}
     names = set(shards["shard"])
-    same = (names & before.shards.keys()) - touched
+    same = names.intersection(finished) - touched
     unread = seen.filter(~pl.col("kept") | pl.lit(again)).select("uri", "place")
     kept = seen.join(unread, on="uri", how="anti").with_columns(
         state=pl.when(pl.col("photo_id").is_null()).then(pl.lit(QUARANTINED)).otherwise(pl.lit(PHOTO)),
         size_bytes="size_bytes_before",
     )
-    older = before.rows.join(newest, on=["uri", "revision"], how="anti").join(unread, on="uri", how="anti")
+    older = before.files.join(newest, on=["uri", "revision"], how="anti").join(unread, on="uri", how="anti")
     columns = TABLES["files"].column_names
     settled = pl.concat([each.select(columns) for each in (kept, gone.with_columns(state=pl.lit(VANISHED)), older)])
     write = names if again else names - same
     cut = [
         _by_shard(each, shards, write)
         for each in (
-            before.rows.drop("shard").join(unread, on="uri", how="semi"),
+            before.files.drop("shard").join(unread, on="uri", how="semi"),
             settled,
             before.refused.join(kept, on="uri", how="semi"),
             unread,
@@ -155,8 +143,8 @@ def _files(named: Sequence[tuple[str, Listed]], before: Crawled, again: bool) ->
     ]
     work = {}
     for name in write:
-        earlier, finished, reasons, places = (pieces.get(name, pieces[""]) for pieces in cut)
-        work[name] = Part(tuple(plain[place] for place in places["place"]), earlier, finished, reasons)
+        earlier, done, reasons, places = (pieces.get(name, pieces[""]) for pieces in cut)
+        work[name] = Part(tuple(plain[place] for place in places["place"]), earlier, done, reasons)
     return work, same
 
 
@@ -198,9 +186,8 @@ def _listed_frame(named: Sequence[tuple[str, Listed]]) -> pl.DataFrame:
     )
 
 
-def _shards(uris: pl.Series) -> pl.DataFrame:
+def _shards(uris: pl.Series, bits: int) -> pl.DataFrame:
     """The shard of each uri, by the leading bits of its SHA-256."""
-    bits = shard_bits(len(uris), TABLES["files"].shard_rows)
     return pl.DataFrame(
         {"uri": uris, "shard": pl.Series([shard_of(_sha256(uri), bits) for uri in uris], dtype=pl.String)}
     )
@@ -213,16 +200,22 @@ def _by_shard(rows: pl.DataFrame, shards: pl.DataFrame, wanted: set[str]) -> dic
     return {"": rows.clear(), **{str(name): piece for (name,), piece in pieces.items()}}
 
 
-def _by_box(rows: pl.DataFrame, boxes: Collection[str]) -> dict[str | None, pl.DataFrame]:
+def _by_box(rows: Rows, boxes: Collection[str]) -> dict[str | None, Rows]:
     """The rows in each tar shard that has any, and the row of the shard itself; those outside of all by None."""
+    files, refused = _cut_by_box(rows.files, boxes), _cut_by_box(rows.refused, boxes)
+    return {
+        box: Rows(files.get(box, rows.files.clear()), refused.get(box, rows.refused.clear())) for box in (None, *boxes)
+    }
+
+
+def _cut_by_box(rows: pl.DataFrame, boxes: Collection[str]) -> dict[str | None, pl.DataFrame]:
     # The longest uri that ends in a slash and begins a row's uri is the last that is not behind it.
     ends = pl.DataFrame({"key": [f"{uri}/" for uri in boxes], "box": list(boxes)}, {"key": pl.String, "box": pl.String})
     keyed = rows.with_columns(key=pl.col("uri") + "/").sort("key", maintain_order=True)
     found = keyed.join_asof(ends.sort("key"), on="key", check_sortedness=False)
     outside = ~pl.col("key").str.starts_with(pl.col("box") + "/")
     found = found.with_columns(box=pl.when(outside).then(None).otherwise("box")).drop("key")
-    pieces = found.partition_by("box", as_dict=True, include_key=False)
-    return {None: rows.clear(), **{name: piece for (name,), piece in pieces.items()}}
+    return {name: piece for (name,), piece in found.partition_by("box", as_dict=True, include_key=False).items()}
 
 
 def _as_it_was(box: Listed, name: str, inside: pl.DataFrame, refused: pl.DataFrame) -> bool:
@@ -246,9 +239,18 @@ def _of(part: Part) -> list[object]:
     return [unread, followed, box]
 
 
-def _named(listing: Sequence[Listed]) -> list[tuple[str, Listed]]:
+def _names(listing: Sequence[Listed]) -> list[str]:
+    """The name of each file in the table."""
+    uris = [item.uri for item in listing]
+    if all(map(_holds, uris)) and all(one != other for one, other in pairwise(uris)):
+        return uris
     taken: set[str] = set()
-    return [(table_name(item.uri, taken), item) for item in listing]
+    return [table_name(uri, taken) for uri in uris]
+
+
+def _holds(uri: str) -> bool:
+    """Whether a table can hold a name as it is."""
+    return uri.isascii() or printable(uri) == uri
 
 
 def _is_box(name: str, item: Listed) -> bool:
@@ -258,7 +260,3 @@ def _is_box(name: str, item: Listed) -> bool:
 
 def _sha256(uri: str) -> str:
     return hashlib.sha256(uri.encode()).hexdigest()
-
-
-def _name(shard: Shard) -> str:
-    return shard.file.partition("-")[0]

@@ -27,7 +27,7 @@ class RefusedError(Exception):
         return f"{self.reason}: {self.detail}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A file of a source: its uri, its group, and what tells that it changed.
 

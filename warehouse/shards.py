@@ -4,16 +4,18 @@ Cutting a list of contents into shards, skipping finished ones and committing th
 written belongs to `store.py`, which processes do the work to `compute.py`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import polars as pl
 
 from warehouse.compute import Compute, Failed
 from warehouse.home import digest
+from warehouse.place_rows import PlaceRows
 from warehouse.places import Place, RefusedError
 from warehouse.reasons import may_pass, meaning
 from warehouse.schema import TABLES
@@ -39,7 +41,7 @@ class ShardWork(Generic[Item]):
     """The items of one shard and the digest of what its rows are made from."""
 
     shard: str
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     inputs: str
 
 
@@ -56,13 +58,23 @@ def cut_shards(
     whether a finished shard can be used again.
     """
     bits = shard_bits(len(items), TABLES[table].shard_rows)
-    buckets: dict[str, list[Item]] = {}
-    for item in sorted(items, key=sha256):
-        buckets.setdefault(shard_of(sha256(item), bits), []).append(item)
     return [
-        ShardWork(shard, tuple(bucket), digest([settings, [made_from(item) for item in bucket]]))
-        for shard, bucket in sorted(buckets.items())
+        ShardWork(shard, bucket, digest([settings, [made_from(item) for item in bucket]]))
+        for shard, bucket in _buckets(items, sha256, bits)
     ]
+
+
+def _buckets(items: Sequence[Item], sha256: Callable[[Item], str], bits: int) -> Iterator[tuple[str, Sequence[Item]]]:
+    """Items by shard; those that are kept as columns stay so, since there may be millions."""
+    if isinstance(items, PlaceRows):
+        ordered, start = items.by_content(), 0
+        for shard, members in groupby(ordered.contents(), lambda content: shard_of(content, bits)):
+            end = start + sum(1 for _ in members)
+            yield shard, cast(Sequence[Item], ordered[start:end])
+            start = end
+        return
+    for shard, bucket in groupby(sorted(items, key=sha256), lambda item: shard_of(sha256(item), bits)):
+        yield shard, tuple(bucket)
 
 
 def refuse_place(item: Any, error: RefusedError) -> tuple[Rows, list[Quarantined]]:

@@ -26,7 +26,10 @@ class FolderSource:
 
     def listing(self) -> list[Listed]:
         """All files below the folder; linked folders are not followed."""
-        return [look_at(self.folder, uri, folder_group(self.corpus, uri)) for uri in sorted(walk(self.folder))]
+        # One text for all files of a group: a listing may name millions.
+        groups: dict[str, str] = {}
+        named = ((uri, folder_group(self.corpus, uri)) for uri in sorted(walk(self.folder)))
+        return [look_at(self.folder, uri, groups.setdefault(group, group)) for uri, group in named]
 
     def read(self, uri: str, span: str | None = None) -> bytes:
         """The bytes of a file below the folder."""

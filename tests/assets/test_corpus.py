@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 from PIL import Image
 
 from assets.corpus import FOLDS, photos, splits
@@ -69,3 +70,31 @@ def test_the_same_bytes_are_one_photograph_of_the_corpus_registered_first(tmp_pa
     run(home)
     table = Context(home).store.read("photos").filter(pl.col("places") > 1)
     assert table.select("corpus", "uri", "use", "places").rows() == [("b", "x/0.png", "reference+train", 3)]
+
+
+def test_contents_compared_some_at_a_time_make_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home")
+    fill(tmp_path / "a", {"x": 30})
+    fill(tmp_path / "b", {"y": 10})
+    for number in range(5):
+        (tmp_path / "b" / "y" / f"copy {number}.png").write_bytes((tmp_path / "a" / "x" / f"{number}.png").read_bytes())
+    for name, use in (("a", "train"), ("b", "reference")):
+        add_corpus(home, name, Corpus.model_validate({"source": str(tmp_path / name), "use": [use]}))
+    run(home)
+    (whole,) = Context(home).store.paths("photos")
+    content = whole.read_bytes()
+    assert len(pl.read_parquet(content).filter(pl.col("places") > 1)) == 5
+    monkeypatch.setattr("assets.corpus._AT_ONCE", 3)
+    whole.unlink()
+    photos.materialise(Context(home))
+    (parts,) = Context(home).store.paths("photos")
+    assert parts.read_bytes() == content
+
+
+def test_a_corpus_without_files_has_no_photographs(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    (tmp_path / "a").mkdir()
+    add_corpus(home, "a", Corpus(source=str(tmp_path / "a")))
+    files.materialise(Context(home, "a"))
+    _, product = photos.materialise(Context(home))
+    assert product.numbers == {"files": 0, "photographs": 0}

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from assets.checks import _files
 from assets.crawl import crawl_part, files
 from assets.stage import Context
 from warehouse.compute import Compute
-from warehouse.crawl_plan import Plan, crawled, planned
+from warehouse.crawl_plan import Plan, planned
+from warehouse.crawled import crawled, divided
 from warehouse.home import Home
 from warehouse.places import Listed, RefusedError
 from warehouse.registry import Corpus, add_corpus
+from warehouse.schema import TABLES
 from warehouse.shards import quarantine_partition, run_shards
 from warehouse.source_folder import FolderSource
 from warehouse.store import Store
@@ -189,7 +191,7 @@ def test_a_photograph_that_could_not_be_read_for_a_while_is_the_same_revision(cr
 
 
 def test_shards_in_which_nothing_changed_are_not_written_again(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warehouse.crawl_plan.shard_bits", lambda rows, shard_rows: 3)
+    monkeypatch.setattr("warehouse.crawled.shard_bits", lambda rows, shard_rows: 3)
     for number in range(40):
         put(crawl.folder / f"{number}.png")
     crawl.run()
@@ -209,7 +211,7 @@ def test_more_shards_keep_all_rows_without_reading(
     crawl.run()
     rows, refused = crawl.rows(), crawl.refused()
     reads.clear()
-    monkeypatch.setattr("warehouse.crawl_plan.shard_bits", lambda rows, shard_rows: 2)
+    monkeypatch.setattr("warehouse.crawled.shard_bits", lambda rows, shard_rows: 2)
     put(crawl.folder / "new.png")
     crawl.run()
     assert reads == ["new.png"]
@@ -262,7 +264,7 @@ def test_a_time_that_no_table_can_hold_is_the_latest_it_can(crawl: Crawl) -> Non
     listed = Listed("a.png", "g", 1, 40_000_000_000 * 10**9)
     plan = planned(NAME, [listed], crawled(crawl.store, NAME), version=1)
     source = FolderSource(crawl.folder)
-    rows, _ = crawl_part(source, NAME, plan.work[0].items)
+    rows, _ = crawl_part(source, NAME, tuple(plan.work[0].items))
     assert rows[0]["modified_ns"] == 2**63 - 1
 
 
@@ -419,6 +421,44 @@ def test_a_tar_shard_that_vanishes_and_comes_back_holds_what_it_held(tmp_path: P
     shelf.boxes["x.tar"] = dict(box)
     crawl_shelf(store, shelf)
     assert states(store) == before
+
+
+def test_shards_compared_some_at_a_time_become_what_they_do_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TABLES, "files", replace(TABLES["files"], shard_rows=2))
+    first = {f"{number}.png": picture() for number in range(60)} | {"note.png": b"no picture", "odd.png": b"text"}
+    then = {f"{number}.png": picture() for number in range(40, 140)} | {"note.png": picture(), "odd.png": b"text"}
+    # Few, more of them, as before, and none.
+    listings = [first, first | then, {name: data for name, data in first.items() if name not in then}, then, {}]
+    found = []
+    for together in (0, 32):
+        monkeypatch.setattr("warehouse.crawled._TOGETHER_BITS", together)
+        store, kept = Store(tmp_path / str(together)), []
+        for loose in listings:
+            shelf = Shelf({}, {}, loose)
+            parts = divided([item.uri for item in shelf.listing()], crawled(store, NAME))
+            assert parts is not None
+            assert (len(list(parts[1])) > 1) == (together == 0)
+            plan = crawl_shelf(store, shelf)
+            files = [path.read_bytes() for path in store.paths("files") + store.paths("quarantine")]
+            kept.append((set(plan.finished), {unit.shard: unit.inputs for unit in plan.work}, files))
+        found.append(kept)
+    assert found[0] == found[1]
+
+
+def test_a_row_in_a_shard_that_is_not_its_own_is_moved(tmp_path: Path) -> None:
+    store, shelf = Store(tmp_path), Shelf({}, {}, {f"{number}.png": picture() for number in range(4)})
+    crawl_shelf(store, shelf)
+    before = states(store)
+    for table, partition in (("quarantine", quarantine_partition("files", NAME)), ("files", NAME)):
+        rows = store.read(table, [partition])
+        misplaced = store.write_shard(table, rows, partition=partition, shard="000001", beside="")
+        store.commit(table, [misplaced], partition=partition, provenance={"version": 1})
+    assert divided(list(shelf.loose), crawled(store, NAME)) is None
+    crawl_shelf(store, shelf)
+    assert states(store) == before
+    assert [path.name[:6] for path in store.paths("files")] == ["000000"]
 
 
 def test_a_slow_source_is_read_ahead_within_its_bounds_and_in_order(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -17,7 +18,7 @@ from assets.exif import exif
 from assets.exif_raw import exif_raw
 from assets.exif_second_opinion import exif_second_opinion
 from assets.stage import Context
-from warehouse.exif_pillow import TAGS, PillowError, agreement, pillow_tags
+from warehouse.exif_pillow import TAGS, PillowError, PillowReader, agreement, pillow_tags
 from warehouse.exif_rules import normalise
 from warehouse.home import Home
 from warehouse.shards import frame
@@ -93,6 +94,34 @@ def test_a_second_run_makes_the_same_tables(context: Context) -> None:
     assert exif_second_opinion.is_current(context)
     exif_second_opinion.materialise(Context(context.home, force=True))
     assert {table: context.store.manifest(table) for table in exif_second_opinion.tables} == before
+
+
+def test_only_a_new_photograph_is_read_and_what_pillow_could_not_read(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = context.home.path.parent / "corpus"
+    Image.new("RGB", (9, 9)).save(folder / "new.jpg", exif=camera_exif())
+    files.materialise(Context(context.home, "mixed"))
+    for stage in (photos, exif_raw, exif):
+        stage.materialise(context)
+    before = context.store.read("exif_pillow")
+    Image.new("RGB", (8, 8)).save(folder / "e.jpg", exif=camera_exif(), quality=10)
+    files.materialise(Context(context.home, "mixed"))
+    for stage in (photos, exif_raw, exif):
+        stage.materialise(context)
+    asked: list[str] = []
+    tags = PillowReader.tags
+
+    def noted(reader: PillowReader, source: Path | bytes) -> Mapping[str, object]:
+        asked.append(source.name if isinstance(source, Path) else "")
+        return tags(reader, source)
+
+    monkeypatch.setattr(PillowReader, "tags", noted)
+    exif_second_opinion.materialise(context)
+    assert sorted(asked) == ["e.jpg", "new.jpg"]
+    after = context.store.read("exif_pillow")
+    assert len(after) == len(before) + 1
+    assert after["failure"].null_count() == len(after)
 
 
 def test_values_are_printed_as_exiftool_prints_them() -> None:

@@ -1,10 +1,15 @@
 import hashlib
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from warehouse.compute import Compute
 from warehouse.compute_local import LocalEngine
+from warehouse.place_rows import PlaceRows
+from warehouse.places import Place
 from warehouse.schema import TABLES
 from warehouse.shards import Quarantined, Rows, ShardWork, cut_shards, frame, quarantine_frame, run_shards
 from warehouse.store import Shard, Store
@@ -43,6 +48,23 @@ def test_shards_do_not_depend_on_the_order_of_arrival() -> None:
     assert cut(ITEMS) == cut(ITEMS[::-1])
     assert len(cut(ITEMS)) == 4
     assert sum(len(unit.items) for unit in cut(ITEMS)) == len(ITEMS)
+
+
+def test_places_as_columns_are_cut_as_places_are() -> None:
+    rows = [
+        {"photo_id": sha256, "corpus": "c", "uri": f"{n}.jpg", "span": "0+9" if n % 2 else None, "size_bytes": n}
+        for sha256, n in ITEMS
+    ]
+    columns = PlaceRows(frame("photos", [dict.fromkeys(frame("photos", []).columns) | row for row in rows]))
+    places = list(columns)
+    assert [columns[7], *columns[8:10]] == places[7:10]
+
+    def units(items: Sequence[Place]) -> list[ShardWork[Place]]:
+        return cut_shards("splits", items, lambda place: place.sha256, list, None)
+
+    cut_columns, cut_places = units(columns), units(places)
+    assert [replace(unit, items=tuple(unit.items)) for unit in cut_columns] == cut_places
+    assert pickle.loads(pickle.dumps(cut_columns[1])).items[0] == cut_places[1].items[0]
 
 
 def test_what_a_shard_is_made_from_decides_whether_it_is_used_again() -> None:

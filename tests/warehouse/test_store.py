@@ -61,8 +61,9 @@ def test_a_finished_shard_is_found_by_its_inputs_only(store: Store) -> None:
 
 
 def test_a_repeated_key_is_refused(store: Store) -> None:
-    with pytest.raises(ValueError, match="repeat a key"):
-        store.write("splits", splits("a", "a"))
+    for groups in (("a", "a"), ("b", "a", "b"), ("a", "b", "b")):
+        with pytest.raises(ValueError, match="1 rows repeat a key"):
+            store.write("splits", splits(*groups))
 
 
 def test_a_column_too_many_is_refused(store: Store) -> None:

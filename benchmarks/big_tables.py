@@ -1,0 +1,128 @@
+"""How the cost of tables grows with their rows: stages over whole tables, catalogue, ready queries, runs with no work.
+
+    python -m benchmarks.big_tables [100000 1000000 10000000] [--scratch DIR] > tables.json
+
+For each number N a home is made with N simulated photographs (`big_home.py`). On it the stages themselves make
+`photos`, `splits`, `exif_raw` (which finds everything finished), `exif` and `exif_second_opinion`, are asked whether
+anything is to do, and run once more with one new photograph. `benchmark_scores` and `photo_scores` get N rows each.
+Then come the catalogue, built twice (the second time beside the first, whose metrics it compares), each ready query,
+the report, and one `sdaie run` of the group `corpus` with one more photograph, through Dagster, with what it adds to
+Dagster's history.
+
+Every number is of a process of its own: seconds and core-seconds without Python's start, and the most memory of all its
+processes. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.big_home import make_corpus, write_exif, write_files, write_scores
+from benchmarks.measured import measured
+from benchmarks.scaling import STAGES, fill, look, make, sizes
+from pipelines.run import run
+from warehouse.catalogue import build_catalogue, connect, query, ready_queries
+from warehouse.home import Home
+from warehouse.report import write_report
+from warehouse.schema import TABLES
+from warehouse.store import Store
+
+
+def publish(home: Home) -> None:
+    """Build the catalogue and swap it in."""
+    build_catalogue(home, Store(home.tables))
+
+
+def open_catalogue(home: Home) -> None:
+    """What a question waits for before it is asked."""
+    connect(home).close()
+
+
+def write_page(home: Home) -> None:
+    """The report."""
+    write_report(home, {})
+
+
+def run_corpus(home: Home) -> None:
+    """`sdaie run --only corpus`. Raises ValueError where there is nothing to do."""
+    os.environ["SDAIE_HOME"] = str(home.path)
+    if not run(home, lambda message: None, groups=("corpus",)):
+        raise ValueError("nothing was to do")
+
+
+def history_bytes(home: Home) -> int:
+    """What Dagster keeps."""
+    return sum(path.stat().st_size for path in home.dagster.rglob("*") if path.is_file())
+
+
+class Sizes:
+    """The measurements of one number of photographs, printed as they come."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.found: dict[str, Any] = {"photographs": count}
+
+    def measure(self, group: str, name: str, function: Callable[..., object], *arguments: object) -> None:
+        """Measure one thing and keep it."""
+        _, cost = measured(function, *arguments)
+        self.found.setdefault(group, {})[name] = cost.as_json()
+        said = f"{self.count}: {group}, {name}: {cost.seconds:.2f} s, {cost.peak_mb:.0f} MB"
+        print(said, file=sys.stderr, flush=True)
+
+
+def measure(count: int, scratch: Path | None) -> dict[str, Any]:
+    """All measurements of one number of photographs."""
+    folder = Path(tempfile.mkdtemp(prefix="sdaie-big-", dir=scratch))
+    try:
+        home, here = Home(folder), Sizes(count)
+        here.measure("simulated", "corpus", make_corpus, home, count)
+        here.measure("simulated", "files", write_files, home, count)
+        for name in ("photos", "splits"):
+            here.measure("first", name, make, home, name)
+        here.measure("simulated", "exif", write_exif, home)
+        for name in ("exif_raw", "exif", "exif_second_opinion"):
+            here.measure("first", name, make, home, name)
+        here.measure("unchanged", "all", look, home)
+        fill(home.path / "corpus", [count])
+        for name in STAGES:
+            here.measure("one_new", name, make, home, name)
+        here.measure("simulated", "scores", write_scores, home, count)
+        for build in ("first", "second"):
+            here.measure("catalogue", build, publish, home)
+        here.measure("catalogue", "opened", open_catalogue, home)
+        here.found["catalogue_bytes"] = home.catalogue.stat().st_size
+        for name in ready_queries():
+            here.measure("queries", name, query, home, name)
+        here.measure("report", "page", write_page, home)
+        fill(home.path / "corpus", [count + 1])
+        here.measure("run", "one_new", run_corpus, home)
+        before = history_bytes(home)
+        fill(home.path / "corpus", [count + 2])
+        here.measure("run", "one_more", run_corpus, home)
+        here.found["history_bytes_per_run"] = history_bytes(home) - before
+        here.found["tables"] = sizes(home, tuple(TABLES))
+        return here.found
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="stages over whole tables, catalogue and queries at several sizes")
+    parser.add_argument("counts", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--scratch", type=Path, help="where the homes are made, and removed again")
+    asked = parser.parse_args()
+    points = [measure(count, asked.scratch) for count in asked.counts]
+    print(json.dumps({"cores": len(os.sched_getaffinity(0)), "points": points}))
+
+
+if __name__ == "__main__":
+    main()
