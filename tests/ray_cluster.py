@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.services import free_port
 
 PROJECT = Path(__file__).parents[1]
-_START_SECONDS = 90
+_START_SECONDS = 180
 
 
 @dataclass
