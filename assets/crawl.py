@@ -22,7 +22,7 @@ from warehouse.file_facts import Facts, looking
 from warehouse.places import Listed, RefusedError, Source, printable
 from warehouse.revisions import PHOTO, QUARANTINED, of_container, revised, table_name, told, whole_container
 from warehouse.shards import Quarantined, Rows, quarantine_partition, run_shards
-from warehouse.sources import corpus_source, corpus_sources
+from warehouse.sources import corpus_source
 
 _AHEAD_BYTES = 256 << 20
 """Bytes, as listed, of files that are read ahead at once; a larger file is read alone."""
@@ -31,8 +31,8 @@ Found = tuple[str, Listed, bytes | RefusedError]
 """A file's name in the table, the file as listed, and its bytes or why they cannot be had."""
 
 
-def _source(context: Context) -> Source:
-    return corpus_source(context.home, context.partition, context.registry.corpora[context.partition])
+def _source(context: Context, workers: int = 1) -> Source:
+    return corpus_source(context.home, context.partition, context.registry.corpora[context.partition], workers)
 
 
 def _files_settings(context: Context) -> object:
@@ -54,8 +54,7 @@ def files(context: Context) -> Product:
     plan = planned(name, source.listing(), before, version=context.version, again=context.force)
     # One process keeps the source's bounds on what is read at once; it waits for the network anyway.
     alone = source.concurrency > 1 and context.compute.near
-    shared = source if alone else corpus_sources(context.home, context.registry)[name]
-    crawl = partial(crawl_part, shared, name)
+    crawl = partial(crawl_part, source if alone else _source(context, context.compute.engine.cores), name)
     written = run_shards(
         context.store,
         context.here if alone else context.compute,

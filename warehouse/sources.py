@@ -73,9 +73,9 @@ def _storage(folder: str, network: Network) -> Storage:
     return HttpStorage(folder, network) if protocol(folder) in HTTP else BucketStorage(folder, network)
 
 
-def corpus_source(home: Home, name: str, corpus: Corpus) -> Source:
-    """The source of a registered corpus, for a process that reads alone."""
-    return _registered(home, name, corpus, read_registry(home).network)
+def corpus_source(home: Home, name: str, corpus: Corpus, workers: int = 1) -> Source:
+    """The source of a registered corpus, for one of so many processes that share the limits of the network."""
+    return _registered(home, name, corpus, read_registry(home).network.shared_by(workers))
 
 
 def corpus_sources(home: Home, registry: Registry) -> dict[str, Source]:
