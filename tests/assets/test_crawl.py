@@ -426,9 +426,9 @@ def test_a_tar_shard_that_vanishes_and_comes_back_holds_what_it_held(tmp_path: P
 def test_shards_compared_some_at_a_time_become_what_they_do_all_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TABLES, "files", replace(TABLES["files"], shard_rows=2))
-    first = {f"{number}.png": picture() for number in range(60)} | {"note.png": b"no picture", "odd.png": b"text"}
-    then = {f"{number}.png": picture() for number in range(40, 140)} | {"note.png": picture(), "odd.png": b"text"}
+    monkeypatch.setitem(TABLES, "files", replace(TABLES["files"], shard_rows=4))
+    first = {f"{number}.png": picture() for number in range(20)} | {"note.png": b"no picture", "odd.png": b"text"}
+    then = {f"{number}.png": picture() for number in range(14, 44)} | {"note.png": picture(), "odd.png": b"text"}
     # Few, more of them, as before, and none.
     listings = [first, first | then, {name: data for name, data in first.items() if name not in then}, then, {}]
     found = []
