@@ -88,6 +88,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
         "decay": "constant",
         "weight_decay": 0.0,
         "gradient_norm": None,
+        "start": "random",
     },
 }
 
