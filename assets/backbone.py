@@ -53,9 +53,9 @@ def _training(context: Context) -> dict[str, Any]:
     if imported is not None:
         return {"imported": imported}
     training = context.registry.training
-    steps = {} if training.steps is None else {"steps": training.steps}
-    preset = {} if training.preset is None else {"preset": training.preset}
-    return asdict(train_config(training.schedule, seed=training.seed, **preset, **steps))
+    asked = {"preset": training.preset, "steps": training.steps, "start": training.start}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return asdict(train_config(training.schedule, seed=training.seed, **changes))
 
 
 def backbone_preset(context: Context) -> str:

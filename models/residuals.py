@@ -15,6 +15,9 @@ from torch import Tensor, nn
 COUNT = 30
 SIZE = 5
 
+DIFFERENCE_GAIN = 5.0
+"""Colour differences are so much weaker in photographs; the factor gives the stem's maps the strength they had."""
+
 _NW, _N, _NE, _W, _E, _SW, _S, _SE = (
     (row, column) for row, column in itertools.product((-1, 0, 1), repeat=2) if (row, column) != (0, 0)
 )
@@ -87,6 +90,15 @@ class ResidualStem(nn.Module):
         kept = torch.tensor([[0.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
         taps = kept[:, None, :, None] * kept[None, :, None, :]
         self.register_buffer("taps", taps.view(3, 3, 1, 1, 3, 3), persistent=False)
+
+    def start_on_colour_differences(self) -> None:
+        """Have every kernel see differences between the colours' residuals alone, until training has it otherwise.
+
+        What all colours share, mostly the scene, goes: from each tap of a map its mean over the three colours is taken.
+        """
+        with torch.no_grad():
+            by_colour = self.conv.weight.view(-1, 3, COUNT, 3, 3)
+            by_colour.sub_(by_colour.mean(dim=1, keepdim=True)).mul_(DIFFERENCE_GAIN)
 
     def composed_kernels(self) -> Tensor:
         """Kernels (3, 3, C, 3, 7, 7) by row kind and column kind (first line, middle, last line)."""

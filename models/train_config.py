@@ -58,16 +58,20 @@ class RunConfig:
 class TrainConfig(RunConfig):
     """One training run of the backbone.
 
-    A step takes `batch_photos` photographs; at most `validation_photos` are judged.
+    A step takes `batch_photos` photographs; at most `validation_photos` are judged. The first weights are random; with
+    the `start` "differences" those of the stem see differences between the colours alone.
     """
 
     batch_photos: int = 32
     validation_photos: int = 2048
+    start: Literal["random", "differences"] = "random"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_photos < 2:
             raise ValueError("batch_photos is at least 2")
+        if self.start not in ("random", "differences"):
+            raise ValueError('start is "random" or "differences"')
 
 
 SCHEDULES: dict[str, dict[str, Any]] = {
@@ -84,6 +88,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
         "decay": "constant",
         "weight_decay": 0.0,
         "gradient_norm": None,
+        "start": "random",
     },
 }
 

@@ -96,6 +96,8 @@ class TrainingRun(Run[TrainConfig]):
         self.data = data
         self.vocabulary = data.targets.vocabulary()
         backbone = untrained(config.preset, config.seed)
+        if config.start == "differences":
+            backbone.stem.start_on_colour_differences()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             heads = PretextHeads(backbone.config.dimension, self.vocabulary)

@@ -105,15 +105,17 @@ class OtherDetector(_Section):
 class Training(_Section):
     """Which backbone is used, and how it is trained.
 
-    `backbone` is "trained" or the identity of an imported one. `schedule` names the constants of training; size and
-    steps may differ from it (None: as it says). `crops` are stored of each photograph. `ranks` processes share each
-    batch, spread over the machines of the Ray cluster that `[compute]` names; one trains here.
+    `backbone` is "trained" or the identity of an imported one. `schedule` names the constants of training; size, steps
+    and the stem's first weights (`start`) may differ from it (None: as it says). `crops` are stored of each photograph.
+    `ranks` processes share each batch, spread over the machines of the Ray cluster that `[compute]` names; one trains
+    here.
     """
 
     backbone: Annotated[str, StringConstraints(pattern=r"^(trained|[0-9a-f]{16})$")] = "trained"
     schedule: Literal["default", "published"] = "default"
     preset: Literal["compact", "full"] | None = None
     steps: int | None = Field(None, ge=1)
+    start: Literal["random", "differences"] | None = None
     seed: int = Field(0, ge=0)
     crops: int = Field(2, ge=1, le=16)
     ranks: int = Field(1, ge=1)

@@ -1,6 +1,7 @@
 """The stages that hand a backbone on, where it was trained elsewhere."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from assets.features import backbone_files
 from assets.imports import import_backbone, list_backbones, use_backbone
 from assets.stage import Context
 from models.published import PublishedBackbone
+from models.train_config import TrainConfig
 from models.validation import classification
 from models.weights import load_backbone
 from tests.models.published_files import write_published
@@ -53,6 +55,17 @@ def test_an_imported_backbone_that_is_gone_is_named(home: Home) -> None:
     home.registry.write_text("[training]\nbackbone = '0123456789abcdef'\n")
     with pytest.raises(UserError, match="backbone 0123456789abcdef is not in"):
         untrained_backbone.materialise(Context(home))
+
+
+def test_what_the_registry_asks_for_is_trained_and_the_schedule_says_the_rest(home: Home) -> None:
+    def asked(text: str) -> tuple[Any, ...]:
+        home.registry.write_text(f"[training]\n{text}\n")
+        settings = backbone.provenance(Context(home))["settings"]
+        return tuple(settings[name] for name in ("preset", "steps", "start"))
+
+    assert asked("") == ("compact", TrainConfig().steps, "random")
+    assert asked("start = 'differences'\nsteps = 7") == ("compact", 7, "differences")
+    assert asked("schedule = 'published'") == ("full", TrainConfig().steps, "random")
 
 
 def test_a_tag_that_no_photograph_can_be_judged_by_has_a_row_of_nulls() -> None:

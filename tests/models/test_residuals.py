@@ -43,3 +43,16 @@ def test_composed_stem_equals_the_two_plain_steps(size: tuple[int, int]) -> None
     actual = torch.autograd.grad((composed * cotangent).sum(), list(stem.parameters()))
     for a, b in zip(actual, wanted, strict=True):
         assert (a - b).abs().max() <= 1e-6 * b.abs().max()
+
+
+def test_kernels_that_start_on_colour_differences_see_nothing_of_a_grey_image() -> None:
+    torch.manual_seed(0)
+    stem = ResidualStem(8).double()
+    stem.start_on_colour_differences()
+    grey, scale = torch.rand(2, 1, 16, 16, dtype=torch.float64).expand(2, 3, 16, 16), torch.ones(3, 1, 1).double()
+    assert stem.conv.bias is not None
+    flat = stem.conv.bias.view(1, -1, 1, 1)
+    assert (stem(grey, scale) - flat).abs().max() < 1e-12
+    coloured = grey.clone()
+    coloured[:, 1] = coloured[:, 1].flip(2)
+    assert ((stem(coloured, scale) - flat).flatten(2).std(dim=2) > 0.1).all()

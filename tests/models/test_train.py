@@ -7,7 +7,7 @@ import sys
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +22,7 @@ from models.stopping import TrainingStoppedError
 from models.train import train
 from models.train_config import TrainConfig, train_config
 from models.training_run import TrainingRun, read_data
-from models.weights import load_backbone
+from models.weights import load_backbone, untrained
 from tests.models import synthetic_crops
 
 ROOT = Path(__file__).parents[2]
@@ -200,7 +200,7 @@ main(Path(sys.argv[1]))
 
 def test_the_published_schedule_is_there_by_name() -> None:
     config = train_config("published", steps=10)
-    assert (config.preset, config.batch_photos, config.patches) == ("full", 128, 16)
+    assert (config.preset, config.batch_photos, config.patches, config.start) == ("full", 128, 16, "random")
     assert config.rate_of_step(0) == config.rate_of_step(9) == 1e-4
     with pytest.raises(ValueError, match="there are default, published"):
         train_config("fast")
@@ -227,6 +227,18 @@ def test_a_gradient_that_is_no_number_never_reaches_the_weights(small: tuple[lis
     assert run.step == 0
 
 
+@pytest.mark.parametrize("start", ["random", "differences"])
+def test_the_stem_starts_as_asked(small: tuple[list[Path], Path], start: Literal["random", "differences"]) -> None:
+    config = replace(QUICK, start=start)
+    with closing((data := read_data(config, *small, Ranks())).batches):
+        run = TrainingRun(config, data, "", Ranks())
+    expected = untrained(config.preset, config.seed)
+    if start == "differences":
+        expected.stem.start_on_colour_differences()
+    for name, weights in run.backbone.state_dict().items():
+        assert torch.equal(weights, expected.state_dict()[name])
+
+
 def test_too_few_photographs_are_refused(small: tuple[list[Path], Path], tmp_path: Path) -> None:
     shards, targets = small
     few = tmp_path / "few.parquet"
@@ -249,9 +261,9 @@ def test_fold_4_is_never_touched(small: tuple[list[Path], Path], tmp_path: Path)
     assert with_fold.validation == without.validation
 
 
-@pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_photos": 1}, {"minutes": 0.0}])
+@pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_photos": 1}, {"start": "zero"}, {"minutes": 0.0}])
 def test_impossible_configurations_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"at least|minutes"):
+    with pytest.raises(ValueError, match=r"at least|minutes|start"):
         TrainConfig(**changes)
 
 

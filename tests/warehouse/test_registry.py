@@ -79,6 +79,7 @@ def test_a_name_is_a_plain_word(home: Home, tmp_path: Path, name: str) -> None:
         ("[corpora.a]\nsource = 'x'\nuse = []", "corpora.a.use"),
         ("[training]\npreset = 'huge'", "training.preset"),
         ("[training]\nsteps = 0", "training.steps"),
+        ("[training]\nstart = 'zero'", "training.start"),
         ("[training]\nbackbone = '../x'", "training.backbone"),
         ("[detection]\nfalse_positive_rate = 1.5", "detection.false_positive_rate"),
         ("[trainign]\n", "trainign"),
