@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.backbone import TRAINED, UNTRAINED, backbone, untrained_backbone
+from assets.backbone import TRAINED, UNTRAINED, WEIGHTS, backbone, untrained_backbone
 from assets.benchmark_features import benchmark_features
 from assets.benchmark_images import benchmark_images
 from assets.corpus import photos, splits
@@ -47,10 +47,14 @@ SEEN = (exif_second_opinion, crops, photo_hashes, reference_crops, reference_fea
 STAGES = {stage.name: stage for stage in (files, exif_raw, exif, *SEEN)}
 LARGEST = {"exif_second_opinion": "exif_pillow"}
 """The table of a stage that takes its room, where that is not the first."""
+OTHER = "0" * 16
+"""Identity of the network that stands in for a trained one."""
 
 
 def prepare(home: Home, table: Path, count: int) -> None:
-    """A home with so many photographs read, and a backbone."""
+    """A home with so many photographs read, and two backbones."""
+    from models.weights import save_untrained
+
     listed = pl.read_csv(table, infer_schema=False)
     chosen = listed[:: max(1, len(listed) // count)].head(count)
     chosen = chosen.with_columns(file=pl.lit(f"{table.parent.resolve()}/") + pl.col("file"))
@@ -59,7 +63,8 @@ def prepare(home: Home, table: Path, count: int) -> None:
     for stage in (*READ, untrained_backbone):
         stage.materialise(Context(home, CORPUS) if stage.partitioned else Context(home))
     store = Context(home).store
-    networks = store.read("backbones", [UNTRAINED]).with_columns(role=pl.lit(TRAINED))
+    networks = store.read("backbones", [UNTRAINED]).with_columns(role=pl.lit(TRAINED), backbone=pl.lit(OTHER))
+    save_untrained(home.backbones / OTHER / WEIGHTS, networks["preset"][0], seed=1)
     for name in backbone.tables:
         store.write(name, networks if name == "backbones" else frame(name, []), partition=TRAINED)
 
