@@ -45,9 +45,9 @@ def photos(context: Context) -> Product:
     count = found.select(pl.len()).collect().item()
     bits = shard_bits(count, _AT_ONCE)
     # The same contents may stand in any shard of `files`, so each part is looked for in all.
-    parts = [_by_content(found.filter(_begins(number, bits)).collect(), uses) for number in range(1 << bits)]
-    first = pl.concat(parts)
-    return Product({"photos": first}, {"files": count, "photographs": len(first)})
+    parts = (_by_content(found.filter(_begins(number, bits)).collect(), uses) for number in range(1 << bits))
+    first = context.store.write_shard("photos", parts)
+    return Product({"photos": [first]}, {"files": count, "photographs": first.rows})
 
 
 def _begins(number: int, bits: int) -> pl.Expr:

@@ -1,10 +1,11 @@
 """Typed EXIF: the rules over what exiftool printed (`exif`, `exif_issues`).
 
-The rules are in `warehouse/exif_rules.py`; nothing is decided here. Both tables are one file each, so they are put
-together in memory, as columns: what the rules make of some shards of `exif_raw` at a time.
+The rules are in `warehouse/exif_rules.py`; nothing is decided here. They are applied to some shards of `exif_raw` at a
+time, and what comes of them is written while the next are made: each of both tables is one file.
 """
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,29 +26,42 @@ _AT_ONCE = 8
 @stage(group="exif", tables=["exif", "exif_issues"], upstream=[photos, exif_raw], version=2, eager=True)
 def exif(context: Context) -> Product:
     """Typed EXIF columns with units; every value not taken as it stood is a row of exif_issues with the reason."""
+    noted = [frame("exif_issues", [])]
+    numbers = dict.fromkeys(
+        ("issues", "edited", "resized_or_cropped", "with_generator_mark", "with_make", "simulated"), 0
+    )
+
+    def typed() -> Iterator[pl.DataFrame]:
+        for rows, issues in _normalised(context):
+            numbers["issues"] += len(issues)
+            for name in ("edited", "resized_or_cropped", "simulated"):
+                numbers[name] += int(rows[name].sum())
+            for name in ("generator_mark", "make"):
+                numbers[f"with_{name}"] += len(rows) - rows[name].null_count()
+            noted.append(issues.unique(["photo_id", "tag", "reason"], keep="first", maintain_order=True))
+            yield rows
+
+    written = context.store.write_shard("exif", typed())
+    return Product({"exif": [written], "exif_issues": pl.concat(noted)}, numbers)
+
+
+def _normalised(context: Context) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Rows of `exif` and of `exif_issues`, those of some shards of `exif_raw` at a time, in their order."""
     raw = context.store.paths("exif_raw")
     pieces = [raw[start : start + _AT_ONCE] for start in range(0, len(raw), _AT_ONCE)]
-    apply = partial(apply_rules, context.store.paths("photos"))
     progress = context.progress("rules on EXIF, shards")
     made: dict[int, tuple[pl.DataFrame, pl.DataFrame]] = {}
-    for number, outcome in context.compute.map(apply, pieces):
+    given = 0
+    for done, (number, outcome) in enumerate(
+        context.compute.map(partial(apply_rules, context.store.paths("photos")), pieces), 1
+    ):
         if isinstance(outcome, Failed):
             raise outcome.error or UserError(f"the rules on EXIF could not be applied: {outcome.detail}")
         made[number] = outcome
-        progress(min(len(made) * _AT_ONCE, len(raw)), len(raw))
-    in_order = [made[number] for number in sorted(made)]
-    table = pl.concat([frame("exif", []), *(typed for typed, _ in in_order)])
-    issues = pl.concat([frame("exif_issues", []), *(noted for _, noted in in_order)])
-    numbers = {
-        "issues": len(issues),
-        "edited": int(table["edited"].sum()),
-        "resized_or_cropped": int(table["resized_or_cropped"].sum()),
-        "with_generator_mark": len(table) - table["generator_mark"].null_count(),
-        "with_make": len(table) - table["make"].null_count(),
-        "simulated": int(table["simulated"].sum()),
-    }
-    unique = issues.unique(["photo_id", "tag", "reason"], keep="first", maintain_order=True)
-    return Product({"exif": table, "exif_issues": unique}, numbers)
+        progress(min(done * _AT_ONCE, len(raw)), len(raw))
+        while given in made:
+            yield made.pop(given)
+            given += 1
 
 
 def apply_rules(photographs: list[Path], raw: list[Path]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -55,7 +69,8 @@ def apply_rules(photographs: list[Path], raw: list[Path]) -> tuple[pl.DataFrame,
     read = pl.concat([pl.read_parquet(path, columns=["photo_id", "tags"]) for path in raw])
     first, last = (pl.lit(end, pl.String) for end in (read["photo_id"].min(), read["photo_id"].max()))
     sizes = pl.scan_parquet(photographs).filter(pl.col("photo_id").is_between(first, last))
-    known = read.join(sizes.select("photo_id", "width", "height").collect(), on="photo_id", how="left")
+    stored_sizes = sizes.select("photo_id", "width", "height").collect()
+    known = read.join(stored_sizes, on="photo_id", how="left", maintain_order="left")
     rows: Rows = []
     issues: Rows = []
     for photo_id, tags, width, height in known.iter_rows():

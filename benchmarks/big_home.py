@@ -103,7 +103,7 @@ def write_exif(home: Home) -> None:
     _write_shards(context, "exif_raw", work, partial(_tags, tags, version))
     settings = [exif_second_opinion.version, STAGES["exif"].version, STAGES["exif_second_opinion"].settings(context)]
     read = cut_shards("exif_pillow", places, lambda place: place.sha256, lambda place: place.sha256, settings)
-    _write_shards(context, "exif_pillow", read, partial(_second_opinion, known))
+    _write_shards(context, "exif_pillow", stamped(read, settings), partial(_second_opinion, known))
 
 
 def write_scores(home: Home, count: int) -> None:

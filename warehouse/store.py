@@ -22,13 +22,13 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from warehouse import commits
 from warehouse.commits import MANIFEST
 from warehouse.home import UserError, digest, draft_path, put_in_place, writing
-from warehouse.schema import TABLES, Table
+from warehouse.schema import TABLES
+from warehouse.shard_rows import row_groups
 
 WHOLE = "all"
 _UNUSED_SECONDS = 24 * 3600.0
@@ -142,7 +142,7 @@ class Store:
     def write_shard(
         self,
         table: str,
-        rows: pl.DataFrame | pa.Table,
+        rows: pl.DataFrame | pa.Table | Iterable[pl.DataFrame],
         *,
         partition: str = WHOLE,
         shard: str = "000000",
@@ -151,26 +151,27 @@ class Store:
     ) -> Shard:
         """Write rows (any order, exactly the table's columns) as one shard, sorted by the table's key.
 
-        `beside` names a file of another table that belongs to it.
+        Rows may come in parts, each behind the one before: then they need not be in memory at once. `beside` names a
+        file of another table that belongs to it.
 
         Raises ValueError when columns, types or keys are not those of the schema.
         """
         definition = TABLES[table]
-        arrow = _conform(definition, rows)
+        schema = definition.arrow.with_metadata({_INPUTS: inputs.encode(), _BESIDE: beside.encode()})
+        groups = row_groups(definition, [rows] if isinstance(rows, pl.DataFrame | pa.Table) else rows)
         folder = self.folder(table, partition)
         # A draft of its own: the same shard may be in the hands of two workers, one of them given up for lost.
         with writing(folder / f"{shard}.parquet"), draft_path(folder, ".parquet") as draft:
-            pq.write_table(
-                arrow.replace_schema_metadata({_INPUTS: inputs.encode(), _BESIDE: beside.encode()}),
-                draft,
-                compression="zstd",
-                row_group_size=definition.row_group_rows,
-            )
+            written = 0
+            with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+                for group in groups:
+                    writer.write_table(group, definition.row_group_rows)
+                    written += group.num_rows
             with draft.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
             name = f"{shard}-{content}.parquet"
             put_in_place(draft, folder / name)
-        return Shard(name, arrow.num_rows, inputs)
+        return Shard(name, written, inputs)
 
     def generation(self, table: str, partition: str = WHOLE) -> int:
         """A number that stands for what a partition is now, for `commit` to compare; 0 where no number was given yet.
@@ -298,31 +299,3 @@ def _text(manifest: Manifest) -> str:
         "shards": [{"file": s.file, "rows": s.rows, "inputs": s.inputs} for s in manifest.shards],
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
-
-
-def _conform(table: Table, rows: pl.DataFrame | pa.Table) -> pa.Table:
-    arrow = rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows
-    if set(arrow.column_names) != set(table.column_names):
-        difference = sorted(set(arrow.column_names) ^ set(table.column_names))
-        raise ValueError(f"table {table.name}: columns differ from the schema: {', '.join(difference)}")
-    arrow = arrow.select(table.column_names).cast(table.arrow)
-    if not _is_sorted(arrow, table.key):
-        arrow = arrow.sort_by([(name, "ascending") for name in table.key])
-        distinct = arrow.select(list(table.key)).group_by(list(table.key)).aggregate([]).num_rows
-        if distinct != arrow.num_rows:
-            repeated = arrow.num_rows - distinct
-            raise ValueError(f"table {table.name}: {repeated} rows repeat a key ({', '.join(table.key)})")
-    return arrow.combine_chunks()
-
-
-def _is_sorted(rows: pa.Table, key: Sequence[str]) -> bool:
-    """Whether each row is behind the one before: then none repeats a key, and sorting a large table is spared.
-
-    Only told of a key of one column; of others it is not.
-    """
-    if rows.num_rows < 2:
-        return True
-    if len(key) > 1:
-        return False
-    column = rows.column(key[0])
-    return bool(pc.all(pc.less(column[:-1], column[1:]), skip_nulls=False).as_py())
