@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -24,7 +25,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.mark.parametrize("ends", [(0, 40), (0, 3, 3, 20, 27, 40), (0, 7, 14, 40), (0, 39, 40), (0, 0)])
 def test_rows_in_parts_are_the_same_file_as_all_at_once(store: Store, ends: tuple[int, ...]) -> None:
-    parts = [splits(*between) for between in zip(ends, ends[1:], strict=False)]
+    parts = [splits(*between) for between in pairwise(ends)]
     whole = store.write_shard("splits", pl.concat(parts).reverse(), inputs="i", beside="b")
     content = (store.folder("splits") / whole.file).read_bytes()
     (store.folder("splits") / whole.file).unlink()
