@@ -27,9 +27,10 @@ test: export OMP_WAIT_POLICY := PASSIVE
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
+# Two at a time: they wait for servers, clusters and daemons more than they compute.
 test-slow: $(VENV)/.installed-slow
 	@command -v chromium >/dev/null || $(call apt,chromium)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) *.egg-info
