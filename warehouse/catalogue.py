@@ -35,6 +35,8 @@ BEFORE = replace(
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COLUMN_COMMENT = re.compile(r"^--   (\w+): (.+)$", re.MULTILINE)
+# DuckDB takes a process that began with `python -c`, as workers do, for a person's, and draws bars on standard output.
+_NO_PROGRESS = "SET enable_progress_bar = false"
 # PIVOT counts as several statements.
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI}
 
@@ -78,6 +80,7 @@ def build_catalogue(home: Home, store: Store) -> None:
         # DuckDB creates its file itself and takes an empty one for damaged.
         temporary.unlink()
         with duckdb.connect(":memory:") as connection:
+            connection.execute(_NO_PROGRESS)
             connection.execute(f"SET file_search_path = {literal(str(home.path))}")
             connection.execute(
                 f"ATTACH {literal(str(temporary))} AS catalogue (STORAGE_VERSION {literal(STORAGE_VERSION)})"
@@ -123,6 +126,7 @@ def connect(home: Home) -> duckdb.DuckDBPyConnection:
         connection.execute(f"ATTACH {literal(str(home.catalogue))} AS catalogue (READ_ONLY)")
         connection.execute("USE catalogue")
         _register_parquet(connection, home)
+        connection.execute(_NO_PROGRESS)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
         connection.execute("SET lock_configuration = true")

@@ -222,6 +222,18 @@ def test_the_command_line_of_an_older_duckdb_answers(home: Home) -> None:
     assert "v1.5" in subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
 
 
+def test_nothing_is_drawn_on_the_output_of_a_worker(home: Home) -> None:
+    told = "SELECT value FROM duckdb_settings() WHERE name = 'enable_progress_bar'"
+    # As a process of multiprocessing begins, and unlike a program in a file.
+    program = (
+        "import sys, duckdb; from pathlib import Path; from warehouse.catalogue import query; "
+        "from warehouse.home import Home; "
+        f'print(duckdb.sql("{told}").fetchall(), query(Home(Path(sys.argv[1])), "{told}").rows)'
+    )
+    said = subprocess.run([sys.executable, "-c", program, home.path], capture_output=True, text=True, check=True)
+    assert said.stdout == "[('true',)] [('false',)]\n"
+
+
 def test_a_swap_does_not_disturb_who_reads(home: Home) -> None:
     store = Store(home.tables)
     with connect(home) as reader:
