@@ -6,8 +6,8 @@ A thousand small files of the simulator go through the stages themselves; what t
 N contents of their own, in as many shards as the stages would write, in `files`, `photos`, `exif_raw`, `exif` and
 `exif_issues`. `benchmark_scores` and `photo_scores` get N rows each, as in `big_tables.py`, which has the stages make
 the tables and takes hours where this takes minutes. Then come the catalogue, built twice (the second time beside the
-first), and each ready query. Every number is of a process of its own. The last line is one JSON object, with the rows
-and bytes of tables and manifests.
+first), each ready query, and the report. Every number is of a process of its own. The last line is one JSON object,
+with the rows and bytes of tables and manifests.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from benchmarks.scaling import CORPUS, STAGES, fill, make, sizes
 from warehouse.catalogue import build_catalogue, connect, query, ready_queries
 from warehouse.home import Home
 from warehouse.registry import Corpus, add_corpus
+from warehouse.report import write_report
 from warehouse.schema import TABLES
 from warehouse.store import WHOLE, Store, shard_bits, shard_of
 
@@ -96,6 +97,11 @@ def open_catalogue(home: Home) -> None:
     connect(home).close()
 
 
+def write_page(home: Home) -> None:
+    """The report."""
+    write_report(home, {})
+
+
 def measure(count: int, scratch: Path | None) -> dict[str, Any]:
     """All measurements of one number of photographs."""
     folder = Path(tempfile.mkdtemp(prefix="sdaie-catalogue-", dir=scratch))
@@ -115,6 +121,7 @@ def measure(count: int, scratch: Path | None) -> dict[str, Any]:
         found["opened"] = told("opened", measured(open_catalogue, home)[1])
         for name in ready_queries():
             found["queries"][name] = told(name, measured(query, home, name)[1])
+        found["report"] = told("report", measured(write_page, home)[1])
         found["tables"] = {name: facts for name, facts in sizes(home, tuple(TABLES)).items() if facts["rows"]}
         return found
     finally:

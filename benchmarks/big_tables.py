@@ -1,13 +1,12 @@
-"""How the cost of tables grows with their rows: stages over whole tables, catalogue, ready queries, runs with no work.
+"""How the cost of tables grows with their rows: stages over whole tables, and runs with nothing or one thing to do.
 
     python -m benchmarks.big_tables [100000 1000000 10000000] [--scratch DIR] > tables.json
 
 For each number N a home is made with N simulated photographs (`big_home.py`). On it the stages themselves make
 `photos`, `splits`, `exif_raw` (which finds everything finished), `exif` and `exif_second_opinion`, are asked whether
-anything is to do, and run once more with one new photograph. `benchmark_scores` and `photo_scores` get N rows each.
-Then come the catalogue, built twice (the second time beside the first, whose metrics it compares), each ready query,
-the report, and one `sdaie run` of the group `corpus` with one more photograph, through Dagster, with what it adds to
-Dagster's history.
+anything is to do, and run once more with one new photograph. Then comes one `sdaie run` of the group `corpus` with one
+more photograph, through Dagster, with what it adds to Dagster's history. Catalogue and queries are in
+`big_catalogue.py`.
 
 Every number is of a process of its own: seconds and core-seconds without Python's start, and the most memory of all its
 processes. The last line is one JSON object.
@@ -25,30 +24,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.big_home import make_corpus, write_exif, write_files, write_scores
+from benchmarks.big_home import make_corpus, write_exif, write_files
 from benchmarks.measured import measured
 from benchmarks.scaling import STAGES, fill, look, make, sizes
 from pipelines.run import run
-from warehouse.catalogue import build_catalogue, connect, query, ready_queries
 from warehouse.home import Home
-from warehouse.report import write_report
 from warehouse.schema import TABLES
-from warehouse.store import Store
-
-
-def publish(home: Home) -> None:
-    """Build the catalogue and swap it in."""
-    build_catalogue(home, Store(home.tables))
-
-
-def open_catalogue(home: Home) -> None:
-    """What a question waits for before it is asked."""
-    connect(home).close()
-
-
-def write_page(home: Home) -> None:
-    """The report."""
-    write_report(home, {})
 
 
 def run_corpus(home: Home) -> None:
@@ -94,14 +75,6 @@ def measure(count: int, scratch: Path | None) -> dict[str, Any]:
         fill(home.path / "corpus", [count])
         for name in STAGES:
             here.measure("one_new", name, make, home, name)
-        here.measure("simulated", "scores", write_scores, home, count)
-        for build in ("first", "second"):
-            here.measure("catalogue", build, publish, home)
-        here.measure("catalogue", "opened", open_catalogue, home)
-        here.found["catalogue_bytes"] = home.catalogue.stat().st_size
-        for name in ready_queries():
-            here.measure("queries", name, query, home, name)
-        here.measure("report", "page", write_page, home)
         fill(home.path / "corpus", [count + 1])
         here.measure("run", "one_new", run_corpus, home)
         before = history_bytes(home)
@@ -116,7 +89,7 @@ def measure(count: int, scratch: Path | None) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="stages over whole tables, catalogue and queries at several sizes")
+    parser = argparse.ArgumentParser(description="stages over whole tables at several sizes")
     parser.add_argument("counts", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--scratch", type=Path, help="where the homes are made, and removed again")
     asked = parser.parse_args()

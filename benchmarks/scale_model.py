@@ -1,9 +1,9 @@
 """What 1, 10 and 100 million photographs cost, by the slopes that the other benchmarks of scale measure: a table.
 
-    python -m benchmarks.scale_model photographs.json tables.json pixels.json
+    python -m benchmarks.scale_model photographs.json catalogue.json pixels.json
 
-The three are what `benchmarks.scaling`, `benchmarks.big_tables` and `benchmarks.pixels` print. Stages that read files
-or pixels are taken from camera originals (`pixels.json`); those on tables by their slope between the two largest
+The three are what `benchmarks.scaling`, `benchmarks.big_catalogue` and `benchmarks.pixels` print. Stages that read
+files or pixels are taken from camera originals (`pixels.json`); those on tables by their slope between the two largest
 numbers of simulated photographs. Prints Markdown; the last line is one JSON object with the slopes.
 """
 
@@ -50,15 +50,15 @@ def slope(points: list[Mapping[str, Any]], size: str, *path: str) -> float:
     return (further - cost) / (more - count)
 
 
-def slopes(photographs: Mapping[str, Any], tables: Mapping[str, Any], pixels: Mapping[str, Any]) -> dict[str, Any]:
+def slopes(photographs: Mapping[str, Any], catalogue: Mapping[str, Any], pixels: Mapping[str, Any]) -> dict[str, Any]:
     """Core-seconds and bytes of one photograph."""
     seconds = {name: pixels[name]["core_seconds_each"] for name in READING if name in pixels}
-    grown = tables["points"]
+    grown = photographs["points"]
     seconds |= {
-        "photos": slope(grown, "photographs", "first", "photos", "core_seconds"),
-        "exif": slope(grown, "photographs", "first", "exif", "core_seconds"),
-        "unchanged": slope(grown, "photographs", "unchanged", "all", "core_seconds"),
-        "catalogue": slope(grown, "photographs", "catalogue", "second", "core_seconds"),
+        "photos": slope(grown, "files", "first", "photos", "core_seconds"),
+        "exif": slope(grown, "files", "first", "exif", "core_seconds"),
+        "unchanged": slope(grown, "files", "unchanged", "core_seconds"),
+        "catalogue": slope(catalogue["points"], "photographs", "catalogue_again", "core_seconds"),
     }
     stored = {
         name: slope(photographs["points"], "files", "tables", name, "bytes")
@@ -91,10 +91,11 @@ def _short(value: float) -> str:
 def main() -> None:
     """Print."""
     parser = argparse.ArgumentParser(description="what 1, 10 and 100 million photographs cost")
-    for name in ("photographs", "tables", "pixels"):
+    for name in ("photographs", "catalogue", "pixels"):
         parser.add_argument(name, type=Path)
     asked = parser.parse_args()
-    read = (json.loads(path.read_text()) for path in (asked.photographs, asked.tables, asked.pixels))
+    given = (asked.photographs, asked.catalogue, asked.pixels)
+    read = (json.loads(path.read_text(encoding="utf-8").splitlines()[-1]) for path in given)
     found = slopes(*read)
     print(markdown(found))
     print(json.dumps(found))

@@ -1,6 +1,8 @@
-"""How cost grows, drawn: what `benchmarks.scaling` and `benchmarks.big_tables` print, as pictures for the documents.
+"""How cost grows, drawn: what the benchmarks of scale print, as pictures for the documents.
 
-    python -m benchmarks.scale_picture photographs.json tables.json --out docs
+    python -m benchmarks.scale_picture photographs.json tables.json catalogue.json --out docs
+
+The three are what `benchmarks.scaling`, `benchmarks.big_tables` and `benchmarks.big_catalogue` print.
 
 Writes `scale-photographs.png` (core-milliseconds a photograph) and `scale-tables.png` (seconds and memory of work on
 whole tables), both by the number of photographs, on logarithmic axes. Numbers that were measured are dots; lines join
@@ -19,7 +21,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 Points = Sequence[tuple[float, float]]
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 340, 62, 178, 36, 44
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 600, 340, 62, 218, 36, 44
 # Drawn larger and reduced, since Pillow's lines have hard edges.
 _SCALE = 3
 _INK, _SOFT, _GRID = (30, 30, 30), (110, 110, 110), (228, 228, 228)
@@ -75,6 +77,12 @@ def _decades(values: Sequence[float]) -> tuple[int, int]:
     return low, max(high, low + 1)
 
 
+def points_of(path: Path) -> list[dict[str, Any]]:
+    """What was measured at each number of photographs: the last line of what a benchmark printed."""
+    points: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["points"]
+    return points
+
+
 def of_photographs(points: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
     """Core-milliseconds a photograph, by stage."""
     return {
@@ -88,30 +96,44 @@ _OF_TABLES = {
     "photos": ("first", "photos"),
     "exif": ("first", "exif"),
     "nothing new": ("unchanged", "all"),
-    "catalogue": ("catalogue", "second"),
+}
+_OF_THE_CATALOGUE = {
+    "catalogue": ("catalogue_again",),
     "query `corpora`": ("queries", "corpora"),
-    "report": ("report", "page"),
+    "query `false_positives_by_make`": ("queries", "false_positives_by_make"),
+    "query `exif_coverage`": ("queries", "exif_coverage"),
 }
 
 
-def of_tables(points: Sequence[Mapping[str, Any]], what: str) -> dict[str, Points]:
-    """`seconds` or `peak_mb` of work on whole tables."""
-    return {
-        name: [(each["photographs"], max(each[group][of][what], 0.01)) for each in points]
-        for name, (group, of) in _OF_TABLES.items()
-    }
+def of_tables(
+    tables: Sequence[Mapping[str, Any]], catalogue: Sequence[Mapping[str, Any]], what: str
+) -> dict[str, Points]:
+    """`seconds` or `peak_mb` of work on whole tables, of what was measured at several numbers."""
+    drawn: dict[str, Points] = {}
+    for points, named in ((tables, _OF_TABLES), (catalogue, _OF_THE_CATALOGUE)):
+        paths: Mapping[str, tuple[str, ...]] = named if len(points) > 1 else {}
+        for name, path in paths.items():
+            drawn[name] = [(each["photographs"], max(_inside(each, *path, what), 0.01)) for each in points]
+    return drawn
+
+
+def _inside(value: Any, *path: str) -> float:
+    for name in path:
+        value = value[name]
+    return float(value)
 
 
 def main() -> None:
     """Draw."""
     parser = argparse.ArgumentParser(description="pictures of how cost grows")
-    parser.add_argument("photographs", type=Path)
-    parser.add_argument("tables", type=Path)
+    for name in ("photographs", "tables", "catalogue"):
+        parser.add_argument(name, type=Path)
     parser.add_argument("--out", type=Path, required=True, help="the folder of the pictures")
     asked = parser.parse_args()
-    photographs, tables = (json.loads(path.read_text())["points"] for path in (asked.photographs, asked.tables))
-    upper = picture("Work on whole tables", "s", of_tables(tables, "seconds"))
-    lower = picture("Its memory, all processes", "MB", of_tables(tables, "peak_mb"))
+    given = (asked.photographs, asked.tables, asked.catalogue)
+    photographs, tables, catalogue = (points_of(path) for path in given)
+    upper = picture("Work on whole tables", "s", of_tables(tables, catalogue, "seconds"))
+    lower = picture("Its memory, all processes", "MB", of_tables(tables, catalogue, "peak_mb"))
     both = Image.new("RGB", (upper.width, upper.height + lower.height), "white")
     both.paste(upper, (0, 0))
     both.paste(lower, (0, upper.height))
