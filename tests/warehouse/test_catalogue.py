@@ -183,6 +183,31 @@ def test_corpora_balance(home: Home) -> None:
     assert (row["groups"], row["fitting"], row["validation"], row["calibration"]) == (10, 36, 12, 12)
 
 
+def test_a_content_counts_once_and_in_each_fold_it_lies_in(tmp_path: Path) -> None:
+    home, empty = Home(tmp_path), dict.fromkeys(frame("files", []).columns)
+    places = [
+        ("a", "x", "1", "g0"),
+        ("a", "y", "1", "g0"),
+        ("a", "z", "1", "g3"),
+        ("a", "v", "2", "g4"),
+        ("b", "n", None, "g"),
+    ]
+    rows = [
+        empty
+        | {"corpus": corpus, "uri": uri, "revision": 0, "group": group, "photo_id": content}
+        | {"state": "quarantined" if content is None else "photo"}
+        for corpus, uri, content, group in places
+    ]
+    store = Store(home.tables)
+    for corpus in ("a", "b"):
+        store.write("files", frame("files", [row for row in rows if row["corpus"] == corpus]), partition=corpus)
+    folds = [{"group": group, "fold": fold, "photos": 1} for group, fold in (("g0", 0), ("g3", 3), ("g4", 4))]
+    store.write("splits", frame("splits", folds))
+    build_catalogue(home, store)
+    # corpus, files, photographs, quarantined, former, stopped_later, groups, fitting, validation, calibration
+    assert query(home, "corpora").rows == [("a", 4, 2, 0, 0, 0, 3, 1, 1, 1), ("b", 1, 0, 1, 0, 0, 0, 0, 0, 0)]
+
+
 def test_left_out_counts_by_class(home: Home) -> None:
     rows = query(home, "SELECT DISTINCT track, reason, photographs, generated, judged FROM left_out").rows
     assert rows == [("format_matched", "smaller_than_256", 1, 1, 58)]
