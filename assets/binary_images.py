@@ -15,7 +15,7 @@ from assets.benchmark_images import folder_of
 from assets.decoding import decoding
 from assets.stage import Context, Product, stage
 from warehouse.benchmark_sets import Listing, list_images
-from warehouse.compute import Failed
+from warehouse.compute import Failed, in_order
 from warehouse.file_facts import looking
 from warehouse.home import digest
 from warehouse.places import Place, RefusedError, printable
@@ -80,18 +80,15 @@ def binary_images(context: Context) -> Product:
     refused: list[Quarantined] = []
     progress = context.progress("images that may train the binary detector")
     read = 0
-    identified: dict[int, list[str | Quarantined]] = {}
-    for number, outcome in context.compute.map(identify, unread):
-        unit = unread[number]
-        identified[number] = _unidentified(unit, outcome) if isinstance(outcome, Failed) else outcome
-        read += len(unit.listings)
-        progress(read, listed)
-    for number, unit in enumerate(unread):
-        for listing, identity in zip(unit.listings, identified[number], strict=True):
+    for unit, outcome in zip(unread, in_order(context.compute.map(identify, unread)), strict=True):
+        identities = _unidentified(unit, outcome) if isinstance(outcome, Failed) else outcome
+        for listing, identity in zip(unit.listings, identities, strict=True):
             if isinstance(identity, str):
                 found.setdefault(identity, []).append((unit.dataset, listing))
             else:
                 refused.append(identity)
+        read += len(unit.listings)
+        progress(read, listed)
     rows: Rows = []
     for sha256, named in found.items():
         if len({(listing.label, listing.generator.lower()) for _, listing in named}) > 1:

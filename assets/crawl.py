@@ -53,11 +53,12 @@ def files(context: Context) -> Product:
     before = crawled(context.store, name)
     plan = planned(name, source.listing(), before, version=context.version, again=context.force)
     # One process keeps the source's bounds on what is read at once; it waits for the network anyway.
-    alone = source.concurrency > 1 and context.compute.near
-    crawl = partial(crawl_part, source if alone else _source(context, context.compute.engine.cores), name)
+    compute = context.compute
+    alone = source.concurrency > 1 and compute.near
+    crawl = partial(crawl_part, source if alone else _source(context, compute.engine.cores), name)
     written = run_shards(
         context.store,
-        context.here if alone else context.compute,
+        context.here if alone else compute,
         "files",
         plan.work,
         partial(crawl, read=_counter(context, plan)) if alone else crawl,

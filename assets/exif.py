@@ -14,7 +14,7 @@ import polars as pl
 from assets.corpus import photos
 from assets.exif_raw import exif_raw
 from assets.stage import Context, Product, stage
-from warehouse.compute import Failed
+from warehouse.compute import Failed, in_order
 from warehouse.exif_rules import normalise
 from warehouse.home import UserError
 from warehouse.shards import Rows, frame
@@ -50,18 +50,12 @@ def _normalised(context: Context) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]
     raw = context.store.paths("exif_raw")
     pieces = [raw[start : start + _AT_ONCE] for start in range(0, len(raw), _AT_ONCE)]
     progress = context.progress("rules on EXIF, shards")
-    made: dict[int, tuple[pl.DataFrame, pl.DataFrame]] = {}
-    given = 0
-    for done, (number, outcome) in enumerate(
-        context.compute.map(partial(apply_rules, context.store.paths("photos")), pieces), 1
-    ):
+    made = context.compute.map(partial(apply_rules, context.store.paths("photos")), pieces)
+    for done, outcome in enumerate(in_order(made), 1):
         if isinstance(outcome, Failed):
             raise outcome.error or UserError(f"the rules on EXIF could not be applied: {outcome.detail}")
-        made[number] = outcome
         progress(min(done * _AT_ONCE, len(raw)), len(raw))
-        while given in made:
-            yield made.pop(given)
-            given += 1
+        yield outcome
 
 
 def apply_rules(photographs: list[Path], raw: list[Path]) -> tuple[pl.DataFrame, pl.DataFrame]:

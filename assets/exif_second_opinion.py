@@ -18,7 +18,7 @@ from warehouse.exif_pillow import TAGS, PillowError, PillowReader, agreement
 from warehouse.exif_privacy import ingested
 from warehouse.exif_rules import normalise
 from warehouse.places import Place, RefusedError, Source
-from warehouse.reuse import EarlierShards, earlier_shards, stamped
+from warehouse.reuse import EarlierShards, earlier_shards, stamped, with_known
 from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
 from warehouse.sources import corpus_sources, read_place
 from warehouse.store import WHOLE, Shard
@@ -83,10 +83,7 @@ def read_missing(
     sources: Mapping[str, Source], earlier: EarlierShards, places: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `exif_pillow` for some photographs; what Pillow has read before is not read again."""
-    known = earlier.rows({place.sha256 for place in places}, {}).filter(pl.col("failure").is_null())
-    read = set(known["photo_id"])
-    rows, refused = read_with_pillow(sources, tuple(place for place in places if place.sha256 not in read))
-    return [*known.to_dicts(), *rows], refused
+    return with_known(earlier, places, partial(read_with_pillow, sources), pl.col("failure").is_null())
 
 
 def read_with_pillow(sources: Mapping[str, Source], places: tuple[Place, ...]) -> tuple[Rows, list[Quarantined]]:

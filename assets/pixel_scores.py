@@ -5,7 +5,6 @@ thresholds and p-values to `other_detectors.py` and `benchmark_scores.py`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,14 +152,18 @@ def score_pictures(
 
     Raises UserError naming a detector that fails or answers something else than a score.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     from models.threads import one_thread
 
+    # Small products run ten times slower on several threads beside another process; torch of others keeps its own.
+    limited = one_thread if one_core else partial(threadpool_limits, limits=1, user_api="blas")
     versions = {detector.name: detector.version for detector in detectors}
     known = _known(earlier, detectors, items)
     loaded: dict[str, Detector] = {}
     rows: Rows = []
     refused: list[Quarantined] = []
-    with looking() as look, decoding() as decode, one_thread() if one_core else nullcontext():
+    with looking() as look, decoding() as decode:
 
         def read(place: Place) -> tuple[Facts, npt.NDArray[np.uint8]]:
             data = read_place(sources, place)
@@ -178,7 +181,8 @@ def score_pictures(
                         elif (image_id, *asked) in known:
                             answers[asked] = known[image_id, *asked]
             try:
-                answers.update(_answers(home, read, detectors, loaded, conditions, set(answers), place))
+                with limited():
+                    answers.update(_answers(home, read, detectors, loaded, conditions, set(answers), place))
             except RefusedError as error:
                 refused.append(Quarantined(place.source, place.uri, error.reason, error.detail, image_id))
                 continue

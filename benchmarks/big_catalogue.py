@@ -12,20 +12,19 @@ with the rows and bytes of tables and manifests.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from benchmarks.big_home import write_scores
-from benchmarks.measured import measured
+from benchmarks.measured import measured, over_sizes
 from benchmarks.scaling import CORPUS, STAGES, fill, make, sizes
 from warehouse.catalogue import build_catalogue, connect, query, ready_queries
 from warehouse.home import Home
@@ -58,20 +57,12 @@ def repeat(home: Home, count: int) -> None:
     for table, partition in _SHARDED:
         rows = known.read(table).join(numbered, on="photo_id")
         shards = []
-        for shard, few in _shards(contents, shard_bits(count, TABLES[table].shard_rows)):
-            shards.append(store.write_shard(table, _repeated(table, rows, few), partition=partition, shard=shard))
+        bits = shard_bits(count, TABLES[table].shard_rows)
+        for shard, few in groupby(contents, partial(shard_of, bits=bits)):
+            parts = _repeated(table, rows, list(few))
+            shards.append(store.write_shard(table, parts, partition=partition, shard=shard))
         store.commit(table, shards, partition=partition)
     store.write("splits", known.read("splits"))
-
-
-def _shards(contents: Sequence[str], bits: int) -> Iterator[tuple[str, Sequence[str]]]:
-    start = 0
-    while start < len(contents):
-        shard, end = shard_of(contents[start], bits), start
-        while end < len(contents) and shard_of(contents[end], bits) == shard:
-            end += 1
-        yield shard, contents[start:end]
-        start = end
 
 
 def _repeated(table: str, rows: pl.DataFrame, contents: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -128,15 +119,5 @@ def measure(count: int, scratch: Path | None) -> dict[str, Any]:
         shutil.rmtree(folder)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="catalogue and ready queries over tables of several sizes")
-    parser.add_argument("counts", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--scratch", type=Path, help="where the homes are made, and removed again")
-    asked = parser.parse_args()
-    points = [measure(count, asked.scratch) for count in asked.counts]
-    print(json.dumps({"cores": len(os.sched_getaffinity(0)), "points": points}))
-
-
 if __name__ == "__main__":
-    main()
+    over_sizes("catalogue and ready queries over tables of several sizes", [100_000, 1_000_000, 10_000_000], measure)

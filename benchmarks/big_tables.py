@@ -14,8 +14,6 @@ processes. The last line is one JSON object.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
 import sys
@@ -25,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.big_home import make_corpus, write_exif, write_files
-from benchmarks.measured import measured
+from benchmarks.measured import measured, over_sizes
 from benchmarks.scaling import STAGES, fill, look, make, sizes
 from pipelines.run import run
 from warehouse.home import Home
@@ -87,15 +85,5 @@ def measure(count: int, scratch: Path | None) -> dict[str, Any]:
         shutil.rmtree(folder)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="stages over whole tables at several sizes")
-    parser.add_argument("counts", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--scratch", type=Path, help="where the homes are made, and removed again")
-    asked = parser.parse_args()
-    points = [measure(count, asked.scratch) for count in asked.counts]
-    print(json.dumps({"cores": len(os.sched_getaffinity(0)), "points": points}))
-
-
 if __name__ == "__main__":
-    main()
+    over_sizes("stages over whole tables at several sizes", [100_000, 1_000_000, 10_000_000], measure)

@@ -5,10 +5,12 @@ How work is measured belongs here; which work, to the benchmarks that ask for it
 
 from __future__ import annotations
 
+import argparse
+import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -65,6 +67,16 @@ def measured(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Cost]:
         raise RuntimeError(f"{function.__qualname__} ended with {process.exitcode}") from None
     process.join()
     return value, Cost(seconds, core_seconds, peak, base)
+
+
+def over_sizes(description: str, counts: Sequence[int], measure: Callable[[int, Path | None], dict[str, Any]]) -> None:
+    """A benchmark's program: measure at the numbers that are asked for, and print them as one JSON object."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("counts", type=int, nargs="*", default=counts)
+    parser.add_argument("--scratch", type=Path, help="where files and homes are made, and removed again")
+    asked = parser.parse_args()
+    points = [measure(count, asked.scratch) for count in asked.counts]
+    print(json.dumps({"cores": len(os.sched_getaffinity(0)), "points": points}))
 
 
 def _run(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

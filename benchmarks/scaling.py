@@ -12,9 +12,6 @@ table takes.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import shutil
 import sys
 import tempfile
@@ -32,7 +29,7 @@ from assets.exif import exif
 from assets.exif_raw import exif_raw
 from assets.exif_second_opinion import exif_second_opinion
 from assets.stage import Context
-from benchmarks.measured import measured
+from benchmarks.measured import measured, over_sizes
 from warehouse.cameras import MAKERS, draw_body, draw_settings
 from warehouse.home import Home
 from warehouse.registry import Corpus, add_corpus
@@ -137,15 +134,5 @@ def _stages(home: Home, what: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="crawl, tables and EXIF at several numbers of photographs")
-    parser.add_argument("counts", type=int, nargs="*", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--scratch", type=Path, help="where the files and the homes are made, and removed again")
-    asked = parser.parse_args()
-    points = [measure(count, asked.scratch) for count in asked.counts]
-    print(json.dumps({"cores": len(os.sched_getaffinity(0)), "points": points}))
-
-
 if __name__ == "__main__":
-    main()
+    over_sizes("crawl, tables and EXIF at several numbers of photographs", [1_000, 10_000, 100_000], measure)

@@ -16,12 +16,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from models.allocator import keep_freed_memory
 from models.autoencoder_run import AutoencodersRun, load_autoencoders
@@ -36,6 +34,7 @@ from models.reconstruction_config import AutoencoderConfig, ReconstructionConfig
 from models.reconstruction_run import ReconstructionRun
 from models.run import NonFiniteLossError, Run, TrainingDataError, job_digest
 from models.stopping import PARENT_VARIABLE, STOPPED, TrainingStoppedError, end_with_parent, stop_when_signalled
+from models.threads import torch_threads
 from models.train_config import TrainConfig
 from models.training_run import TrainingRun, read_data
 from models.view_batches import read_views
@@ -77,16 +76,6 @@ class TrainResult:
     waited: float
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def train(
     config: TrainConfig,
     crop_shards: Sequence[Path],
@@ -113,7 +102,7 @@ def train(
     """
     ranks = ranks or Ranks()
     keep_freed_memory()
-    with _threads(config.threads):
+    with torch_threads(config.threads):
         data = read_data(config, crop_shards, targets_path, ranks)
         run = TrainingRun(config, data, job_digest(config, crop_shards, [targets_path]), ranks)
         return _whole(run, out_dir, report, stop, provenance)
@@ -139,7 +128,7 @@ def train_binary(
     """
     ranks = ranks or Ranks()
     keep_freed_memory()
-    with _threads(config.threads):
+    with torch_threads(config.threads):
         pretext = load_backbone(pretext_path)
         data = read_binary_data(config, crop_shards, images_path, left_out, ranks)
         digest = job_digest(config, crop_shards, [images_path, pretext_path], left_out)
@@ -158,7 +147,7 @@ def train_autoencoders(
     """Train autoencoders of all makes on views of the crops of folds 0-2; all else is as in `train`, in one process."""
     ranks = _alone(ranks)
     keep_freed_memory()
-    with _threads(config.threads):
+    with torch_threads(config.threads):
         data = read_views(
             crop_shards, config.side, config.batch, config.seed, config.validation_photos, config.memory_bytes
         )
@@ -182,7 +171,7 @@ def train_reconstruction(
     """
     ranks = _alone(ranks)
     keep_freed_memory()
-    with _threads(config.threads):
+    with torch_threads(config.threads):
         data = read_views(
             crop_shards,
             config.side + MARGIN,

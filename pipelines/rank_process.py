@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from models.stopping import PARENT_VARIABLE
-from warehouse.compute_ray import code_digest
+from warehouse.compute_ray import machine_of_other_code
 
 _TAIL_BYTES = 4000
 
@@ -42,7 +41,7 @@ class RankProcess:
 
     def differs(self, code: str) -> str | None:
         """The name of this machine, where it has other code than that of this digest."""
-        return None if code_digest() == code else platform.node()
+        return machine_of_other_code(code)
 
     def meeting_place(self) -> tuple[str, int]:
         """The address by which the cluster knows this machine, and a port that is free on it."""

@@ -86,6 +86,17 @@ class Compute:
             yield from _schedule(crew, shards, self.say)
 
 
+def in_order(outcomes: Iterator[tuple[int, Report]]) -> Iterator[Report]:
+    """What `map` gives by the number of its shard, without it; what comes before its turn waits."""
+    waiting: dict[int, Report] = {}
+    given = 0
+    for number, outcome in outcomes:
+        waiting[number] = outcome
+        while given in waiting:
+            yield waiting.pop(given)
+            given += 1
+
+
 def compute_of(settings: ComputeSettings, say: Say = lambda message: None) -> Compute:
     """The workers that `[compute]` of `sdaie.toml` asks for. Raises UserError where its cluster cannot be had."""
     if settings.engine == "local":

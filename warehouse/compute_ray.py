@@ -157,9 +157,10 @@ class _Worker:
 
     def ready(self, code: str) -> bytes:
         """Whether this machine runs the same code as the run."""
-        if code == code_digest():
+        other = machine_of_other_code(code)
+        if other is None:
             return pickled(Ready())
-        return pickled(Raised(UserError(f"{platform.node()} has another sdaie in {PROJECT}: install the same on each")))
+        return pickled(Raised(UserError(f"{other} has another sdaie in {PROJECT}: install the same on each")))
 
     def work(self, shard: bytes) -> bytes:
         """What becomes of a shard; what a user has to mend is said with the machine's name."""
@@ -176,6 +177,11 @@ def code_digest() -> str:
     for path in sorted(path for room in _ROOMS for path in (PROJECT / room).rglob("*.py")):
         found.update(f"{path.relative_to(PROJECT)}\0".encode() + path.read_bytes())
     return found.hexdigest()
+
+
+def machine_of_other_code(code: str) -> str | None:
+    """The name of this machine, where it has other code than that of a digest."""
+    return None if code_digest() == code else platform.node()
 
 
 @cache

@@ -17,6 +17,7 @@ from typing import Self
 from warehouse.exiftool import ExifReader, ExifRecord, Opener
 from warehouse.exiftool_files import ExifFile, hold, open_file
 from warehouse.exiftool_process import ExifLimits
+from warehouse.home import UserError
 from warehouse.places import Place, RefusedError, Source
 from warehouse.sources import read_place
 
@@ -25,17 +26,24 @@ HELD_BYTES = 128 << 20
 
 
 def read_places(
-    sources: Mapping[str, Source], places: Sequence[Place], processes: int, limits: ExifLimits | None = None
+    sources: Mapping[str, Source],
+    places: Sequence[Place],
+    processes: int,
+    limits: ExifLimits | None = None,
+    version: str | None = None,
 ) -> list[ExifRecord]:
     """One record for each place, in order; a picture that cannot be had or read is a record with a reason.
 
-    Raises UserError where there is no exiftool.
+    Raises UserError where there is no exiftool, or another one than that of a `version` that is asked for.
     """
     records: dict[int, ExifRecord] = {}
     count = max(1, min(processes, len(places)))
 
     def work() -> None:
         with ExifReader(limits) as reader:
+            if version not in (None, reader.version):
+                said = f"exiftool {reader.version} is installed, the run reads with {version}: install the same"
+                raise UserError(said)
             reader.read_each(jobs.take, records.__setitem__)
 
     # The jobs end first, so that after an error the other threads come to an end too.

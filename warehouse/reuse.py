@@ -57,9 +57,10 @@ def with_known(
     earlier: EarlierShards,
     places: tuple[Place, ...],
     make: Callable[[tuple[Place, ...]], tuple[Rows, list[Quarantined]]],
+    worth: pl.Expr = pl.lit(value=True),  # noqa: B008 (a constant)
 ) -> tuple[Rows, list[Quarantined]]:
-    """Rows of places, those of earlier shards where there are any; of the other places what `make` makes."""
-    known = earlier.rows({place.sha256 for place in places}, {})
+    """Rows of places, those of earlier shards that are `worth` keeping; of the other places what `make` makes."""
+    known = earlier.rows({place.sha256 for place in places}, {}).filter(worth)
     made = set(known[earlier.content])
     rows, refused = make(tuple(place for place in places if place.sha256 not in made))
     return [*known.to_dicts(), *rows], refused

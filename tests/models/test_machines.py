@@ -12,15 +12,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-from models.ranks import Ranks
 from models.train import run_job, train
 from models.train_config import TrainConfig
-from models.training_run import TrainingRun, read_data
 from tests.models import synthetic_crops
+from tests.models.first_step import assert_that_of_one
 from tests.models.two_machines import LOOPBACK, ROOT, agents, namespaces
 
 pytestmark = pytest.mark.slow
@@ -139,18 +136,8 @@ def test_two_machines_train_what_one_process_trains(tmp_path: Path) -> None:
         for agent in agents(machines, words):
             _, said = agent.communicate(timeout=120)
             assert agent.returncode == 0, said
-    two = torch.load(tmp_path / "two.pt", weights_only=True)
     shards, targets = [Path(shard) for shard in asked["crop_shards"]], Path(asked["targets"])
-    run = TrainingRun(CONFIG, read_data(CONFIG, shards, targets, Ranks()), "", Ranks())
-    losses = run.gradients_of(run.data.batches.batch(0))
-    run.data.batches.close()
-    assert losses["iso"] > 0
-    assert losses == pytest.approx(two["losses"], rel=1e-4, abs=1e-6)
-    for name, parameter in run.network.named_parameters():
-        one = np.zeros(1) if parameter.grad is None else parameter.grad.numpy()
-        # A bias that moves all scores alike ranks nothing: its gradient is rounding.
-        other = np.zeros(1) if two["gradients"][name] is None else two["gradients"][name].numpy()
-        assert np.abs(one - other).max() <= 1e-4 * np.abs(one).max() + 1e-7, name
+    assert_that_of_one(CONFIG, shards, targets, tmp_path / "two.pt")
     alone = train(CONFIG, shards, targets, tmp_path / "alone", lambda _: None)
     same_training(tmp_path / "out", alone.weights_path.parent)
 

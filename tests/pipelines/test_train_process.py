@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.train_process import line
 from tests.models import synthetic_crops
+from tests.processes import runs
 
 ROOT = Path(__file__).parents[2]
 # Dagster's own Pipes client uses what Dagster deprecates and what it only previews.
@@ -123,11 +124,7 @@ def wait_for(found: Any, seconds: float = 60) -> None:
 
 
 def gone(process: int) -> bool:
-    stat = Path(f"/proc/{process}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+    return not runs(process)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")

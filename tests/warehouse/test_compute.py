@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import runs
 from warehouse.compute import Compute
 from warehouse.compute_local import LocalEngine
 from warehouse.exiftool import ExifReader
@@ -33,14 +34,7 @@ def main(folder: Path) -> None:
 
 
 def alive(pids: list[int]) -> list[int]:
-    found = []
-    for pid in pids:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            continue
-        found += [pid] if state != "Z" else []
-    return found
+    return [pid for pid in pids if runs(pid)]
 
 
 def children(pid: int) -> list[int]:

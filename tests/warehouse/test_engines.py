@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import runs
 from tests.ray_cluster import ray_cluster
 from warehouse.compute import TRIES, Compute, Failed, compute_of
 from warehouse.home import UserError
@@ -196,16 +197,9 @@ def test_workers_end_within_seconds_when_the_work_is_given_up(compute: Compute, 
         with pytest.raises(KeyboardInterrupt):
             reports.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     deadline = time.monotonic() + 10
-    while any(map(running, workers)):
+    while any(map(runs, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def touchy(places: tuple[Place, ...]) -> tuple[Rows, list[Quarantined]]:

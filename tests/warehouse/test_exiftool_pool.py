@@ -170,3 +170,8 @@ def test_no_exiftool_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def test_another_version_than_the_run_reads_with_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"exiftool [\d.]+ is installed, the run reads with 1\.00: install the same"):
+        read_places({"folder": FolderSource(tmp_path)}, [], 1, version="1.00")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from assets.decoding import decoding
+from tests.processes import runs
 from tests.warehouse.guarded_functions import misbehave, modules, ones
 from warehouse.file_facts import looking
 from warehouse.guarded import Guarded, Limits
@@ -136,7 +137,7 @@ def test_it_ends_with_its_owner_though_that_is_killed(tmp_path: Path, busy: bool
         owner.kill()
         owner.wait()
     child = int(said.read_text())
-    _wait_for(lambda: not _runs(child))
+    _wait_for(lambda: not runs(child))
 
 
 def _wait_for(happened: Callable[[], bool]) -> None:
@@ -144,10 +145,3 @@ def _wait_for(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
