@@ -14,10 +14,12 @@ from pipelines.sensors import eager, new_files, registered_partitions
 from pipelines.setup_jobs import SETUP_JOBS
 from warehouse.home import Home, UserError
 from warehouse.registry import Registry, read_registry
+from warehouse.sockets import fork_server
 
 
 def build_definitions() -> dg.Definitions:
     """Fresh definitions of the whole pipeline."""
+    fork_server()  # found by Dagster's executor: it makes one of its own, as Python would
     return dg.Definitions(
         assets=[*(to_asset(stage) for stage in STAGES), *EXTERNAL],
         asset_checks=CHECKS,

@@ -23,6 +23,7 @@ from pathlib import Path
 from models.stopping import end_with_parent
 from warehouse.home import Home, UserError, write_text
 from warehouse.home_lock import lock_file, take
+from warehouse.sockets import folder_for_sockets
 
 Say = Callable[[str], None]
 HOST = "127.0.0.1"
@@ -42,7 +43,7 @@ def serve(home: Home, port: int, say: Say) -> None:
 
     log = home.dagster / "ui.log"
     try:
-        with _only_ui(home), tempfile.TemporaryDirectory(prefix="sdaie-ui-") as folder:
+        with _only_ui(home), tempfile.TemporaryDirectory(prefix="sdaie-ui-", dir=folder_for_sockets()) as folder:
             for name in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(name) != signal.SIG_IGN:
                     signal.signal(name, signal.default_int_handler)
@@ -80,9 +81,9 @@ def _only_ui(home: Home) -> Iterator[None]:
 
 
 def _start(services: "_Services", home: Home, folder: Path, port: int) -> None:
-    # A path of a socket may have some hundred bytes, which a home's may exceed: it lies in a temporary folder that
-    # no other user can open. The daemon reads the file that leads to it again and again: it lies in the home, since
-    # temporary folders are cleaned of files that are days old.
+    # The socket lies in a folder that no other user can open, for a home's path may be too long for one. The daemon
+    # reads the file that leads to it again and again: that is in the home, since temporary folders are cleaned of files
+    # that are days old.
     code = folder / "code"
     module = ["--module-name", "pipelines.definitions", "--empty-working-directory", "--location-name", "sdaie"]
     services.start("code server", ["dagster", "api", "grpc", "--socket", str(code), *module])

@@ -56,6 +56,10 @@ class RayCluster:
             return -1  # not there yet
         return sum(node.state == 0 for node in found.values())
 
+    def node_of(self, pid: int) -> int:
+        """The node that a process belongs to."""
+        return [node.pid for node in self.nodes].index(os.getsid(pid))
+
     def kill_node(self, number: int) -> None:
         """End all processes of a node at once, as when its machine is switched off."""
         leader = self.nodes[number]

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
+from warehouse.sockets import fork_server
 from warehouse.workers import Crew, Event, Function, Lost, Ready, attempt, pickled
-
-# Forked children inherit the locks of polars' and torch's threads; a fork server starts from a clean process.
-_CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,15 @@ class _Processes:
     def __init__(self, function: bytes, most: int) -> None:
         self._function = function
         self._most = most
+        self._context = fork_server()
         self._processes: dict[Connection, ForkServerProcess] = {}
 
     def room(self) -> int:
         return self._most
 
     def start(self) -> Hashable:
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_serve, args=(theirs, self._function), name="sdaie worker")
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._function), name="sdaie worker")
         process.start()
         theirs.close()  # so that the end of the process is the end of the connection
         self._processes[ours] = process

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from warehouse.cameras import MAKERS, draw_body, draw_settings
 from warehouse.exposure import Picture, jpeg, photograph
 from warehouse.generators import GENERATORS, decoded, generate, likeness
 from warehouse.simulated_exif import SIMULATOR_SOFTWARE, camera_exif, generated_exif
+from warehouse.sockets import fork_server
 
 __all__ = ["SIMULATOR_SOFTWARE", "simulate_benchmark", "simulate_corpus"]
 
@@ -121,7 +121,7 @@ def _render_all(
             done += 1
             report()
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=fork_server()) as pool:
         try:
             for future in as_completed([pool.submit(_render, picture) for picture in missing]):
                 future.result()

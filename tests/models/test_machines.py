@@ -54,7 +54,7 @@ from pathlib import Path
 from models import ranks, train
 Path(sys.argv[1]).with_name(f"rank{os.environ['RANK']}").write_text(str(os.getpid()))
 train.CHECKPOINT_SECONDS, train.REPORT_SECONDS = 0.5, 0.0
-ranks.LOST_AFTER = timedelta(seconds=8)
+ranks.LOST_AFTER = timedelta(seconds=float(sys.argv[2]))
 train.main(Path(sys.argv[1]))
 """
 
@@ -77,12 +77,13 @@ def program(folder: Path, text: str) -> str:
 class Training:
     """The program on two machines; a process id for each rank, and what the agents said when they have ended."""
 
-    def __init__(self, folder: Path, asked: dict[str, Any], restarts: int) -> None:
+    def __init__(self, folder: Path, asked: dict[str, Any], restarts: int, lost_after: float) -> None:
         self.folder = folder
         (folder / "job.json").write_text(json.dumps(asked))
         for number in range(2):
             (folder / f"rank{number}").unlink(missing_ok=True)
-        self.agents = agents(LOOPBACK, [program(folder, PROGRAM), str(folder / "job.json")], restarts=restarts)
+        words = [program(folder, PROGRAM), str(folder / "job.json"), str(lost_after)]
+        self.agents = agents(LOOPBACK, words, restarts=restarts)
 
     def under_way(self, steps: int) -> None:
         """Wait until so many steps are done."""
@@ -118,8 +119,8 @@ def parent_of(process: int) -> int:
 
 
 @contextmanager
-def training(folder: Path, asked: dict[str, Any], restarts: int = 0) -> Iterator[Training]:
-    begun = Training(folder, asked, restarts)
+def training(folder: Path, asked: dict[str, Any], restarts: int = 0, lost_after: float = 60) -> Iterator[Training]:
+    begun = Training(folder, asked, restarts, lost_after)
     try:
         yield begun
     finally:
@@ -188,14 +189,15 @@ def test_torchrun_starts_a_lost_rank_again(tmp_path: Path, undisturbed: tuple[di
         disturbed.under_way(steps=20)
         lost = disturbed.rank(1)
         os.kill(lost, signal.SIGKILL)
-        assert disturbed.ended(within=180)[0] == [0, 0]
+        statuses, said = disturbed.ended(within=180)
+        assert statuses == [0, 0], said
         assert disturbed.rank(1) != lost
     for name in ("backbone.safetensors", "metrics.json"):
         assert (tmp_path / "out" / name).read_bytes() == (undisturbed[1] / name).read_bytes()
 
 
 def test_a_rank_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
-    with training(tmp_path, job(tmp_path, replace(LONG, steps=100_000))) as hung:
+    with training(tmp_path, job(tmp_path, replace(LONG, steps=100_000)), lost_after=8) as hung:
         hung.under_way(steps=5)
         os.kill(hung.rank(1), signal.SIGSTOP)
         while Path(f"/proc/{hung.rank(0)}").exists():

@@ -72,6 +72,8 @@ def agents(
 ) -> list[subprocess.Popen[str]]:
     """An agent on each machine that runs a program in one process; what they print is kept for `communicate`."""
     port = free_port()
+    # Else ranks that are started again may find the addresses of those before them (docs/training.md).
+    environment = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"} if restarts else None
     return [
         subprocess.Popen(
             [
@@ -82,6 +84,7 @@ def agents(
                 *("--max-restarts", str(restarts), *words),
             ],
             cwd=ROOT,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
