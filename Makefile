@@ -27,10 +27,11 @@ test: export OMP_WAIT_POLICY := PASSIVE
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
-# Two at a time: they wait for servers, clusters and daemons more than they compute.
+# Two at a time: they wait for servers, clusters and daemons more than they compute. In the order of their files: by
+# their number of tests the longest would come last.
 test-slow: $(VENV)/.installed-slow
 	@command -v chromium >/dev/null || $(call apt,chromium)
-	$(BIN)/pytest -m slow -n 2 --dist loadfile
+	$(BIN)/pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf $(VENV) *.egg-info

@@ -11,6 +11,7 @@ from assets.benchmark_scores import benchmark_scores
 from assets.binary import binary_networks
 from assets.binary_images import binary_crops, binary_images
 from assets.champion_before import champion_before
+from assets.coding import coding
 from assets.corpus import photos, splits
 from assets.crawl import files
 from assets.crops import crops
@@ -51,6 +52,7 @@ STAGES: tuple[Stage, ...] = (
     reference_crops,
     autoencoders,
     reconstruction,
+    coding,
     reference_features,
     detectors,
     square_features,

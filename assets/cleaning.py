@@ -33,6 +33,7 @@ _TABLES: Mapping[str, str] = {
     "binary networks": "binary_networks",
     "autoencoders": "autoencoders",
     "reconstruction networks": "reconstruction_networks",
+    "coding networks": "coding_networks",
 }
 """The table that names what lies in a folder of weights."""
 

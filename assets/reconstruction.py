@@ -4,7 +4,7 @@ The networks, their losses and the training program belong to `models/`; this mo
 comes back.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from assets.reference_crops import reference_crops
-from assets.stage import Context, Product, Stage, stage
-from assets.training import curve, trained
+from assets.stage import Context, Product, stage
+from assets.training import crops_job, curve, trained
 from models.reconstruction_config import AutoencoderConfig, ReconstructionConfig
 from warehouse.home import digest
 from warehouse.shards import Rows, frame
@@ -53,7 +53,7 @@ def autoencoders(context: Context) -> Product:
 
     identity = digest(autoencoders.provenance(context))
     folder = context.home.autoencoders / identity
-    job = _job(context, autoencoders, folder, "autoencoders", _autoencoder_config(context))
+    job = crops_job(context, autoencoders, folder, "autoencoders", _autoencoder_config(context))
     metrics = trained(context, AUTOENCODERS_FILE, "train autoencoders", job)
     psnr = metrics["validation"]["psnr"]
     rows = [
@@ -107,7 +107,7 @@ def reconstruction(context: Context) -> Product:
         identity = digest([reconstruction.provenance(context)["inputs"], config])
         folder = context.home.reconstructions / identity
         path = str(context.home.autoencoders / made_by / AUTOENCODERS_FILE)
-        job = _job(context, reconstruction, folder, "reconstruction", config) | {"autoencoders": path}
+        job = crops_job(context, reconstruction, folder, "reconstruction", config) | {"autoencoders": path}
         said = f"train network {number + 1} of {context.registry.reconstruction.networks}"
         metrics = trained(context, NETWORK_FILE, said, job)
         table = metrics["validation"]
@@ -133,9 +133,3 @@ def reconstruction(context: Context) -> Product:
         "reconstruction_metrics": frame("reconstruction_metrics", judged),
     }
     return Product(tables, numbers, pictures=pictures)
-
-
-def _job(context: Context, of: Stage, folder: Path, task: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    shards = [str(path) for path in context.store.paths("reference_crops")]
-    provenance = of.provenance(context)
-    return {"task": task, "config": config, "crop_shards": shards, "out": str(folder), "provenance": provenance}

@@ -18,7 +18,16 @@ from assets.corpus import UNSEEN_FOLDS
 from assets.exif import exif, only_simulated
 from assets.features import backbone_files
 from assets.reconstruction import network_files, reconstruction
-from assets.square_features import HANDMADE, TABLE, TRAINED, UNTRAINED, square_features, square_kinds
+from assets.square_features import (
+    CODING,
+    HANDMADE,
+    TABLE,
+    TRAINED,
+    UNTRAINED,
+    square_features,
+    square_kinds,
+    square_networks,
+)
 from assets.square_logits import TABLE as LOGITS
 from assets.square_logits import square_logits
 from assets.stage import Context, Product, stage
@@ -49,9 +58,10 @@ PARTS: Mapping[str, Recipe] = {
     "one_class": Recipe(TRAINED, "density of covariances of the trained backbone by square, given content"),
     "one_class_untrained": Recipe(UNTRAINED, "as one_class, on the same network with random weights"),
     "one_class_handmade": Recipe(HANDMADE, "as one_class, on predictors of pixels and spectra"),
+    "coding": Recipe(CODING, "as one_class, on what a network that predicts JPEG's coefficients had not expected"),
 }
 RECONSTRUCTION = "reconstruction"
-COMBINED_PARTS = ("one_class_handmade", "one_class_untrained", "one_class")
+COMBINED_PARTS = ("one_class_handmade", "one_class_untrained", "one_class", "coding")
 """Parts that `combined` is made of (docs/results.md says why). Each other part has a file of its own."""
 
 # Squares that a density is fitted on; more of them cost minutes and change little.
@@ -164,7 +174,7 @@ def _densities(context: Context, seen: pl.DataFrame, unseen: Unseen) -> list[Sco
     chosen = views[evenly(views["group"].to_numpy(), _FITTED_SQUARES, _SEED)]
     groups = chosen["group"].to_numpy()
     files = backbone_files(context)
-    kinds = square_kinds(list(files.values()))
+    kinds = square_kinds(square_networks(context))
     backbones = dict(zip((TRAINED, UNTRAINED), files, strict=True))
     covariates = _matrix(context, chosen, "covariates")
     found = []

@@ -1,17 +1,18 @@
-"""Features of the reference photographs by square: of each as it is and of views of it, by three kinds of features.
+"""Features of the reference photographs by square: of each as it is and of views of it, by four kinds of features.
 
 Which pictures are made of a photograph belongs to `models/reference_squares.py`, what is fitted on the features to
 `square_detectors.py`.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assets.backbone import backbone, untrained_backbone
+from assets.coding import coding, coding_file
 from assets.corpus import photo_places, photos, reference_photographs, splits
 from assets.features import backbone_files, loaded_backbone
 from assets.pictures import decoded_pictures
@@ -22,11 +23,12 @@ from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
 from warehouse.sources import corpus_sources
 
 if TYPE_CHECKING:
+    from models.coding import CodingNetwork
     from models.parts import SquareFeatures
     from models.squares import Squares
 
 TABLE = "square_features"
-HANDMADE, TRAINED, UNTRAINED = "handmade", "trained", "untrained"
+HANDMADE, TRAINED, UNTRAINED, CODING = "handmade", "trained", "untrained", "coding"
 
 Item = tuple[Place, tuple[str, int]]
 """Where a photograph lies, its group and fold."""
@@ -35,11 +37,11 @@ Item = tuple[Place, tuple[str, int]]
 @stage(
     group="detection",
     tables=[TABLE],
-    upstream=[photos, splits, backbone, untrained_backbone],
+    upstream=[photos, splits, backbone, untrained_backbone, coding],
     kinds=["parquet", "torch"],
 )
 def square_features(context: Context) -> Product:
-    """Features of squares of every reference photograph: hand-made, of the trained and of the untrained backbone."""
+    """Features of squares of every reference photograph: by hand, of both backbones, and by the network of coding."""
     reference = reference_photographs(context)
     if reference.is_empty():
         raise UserError(
@@ -47,15 +49,16 @@ def square_features(context: Context) -> Product:
         )
     groups = list(reference.select("group", "fold").iter_rows())
     items: list[Item] = list(zip(photo_places(reference), groups, strict=True))
-    files = backbone_files(context)
+    networks = square_networks(context)
+    made_from = [context.version, *(file.parent.name for file in networks)]
     compute = context.compute.networks()
     sources = corpus_sources(context.home, context.registry)
     rows, refused = run_shards(
         context.store,
         compute,
         TABLE,
-        cut_shards(TABLE, items, _content, lambda item: [*item[0][:3], *item[1]], [context.version, *files]),
-        partial(describe_squares, list(files.values()), sources, compute.cores_each),
+        cut_shards(TABLE, items, _content, lambda item: [*item[0][:3], *item[1]], made_from),
+        partial(describe_squares, networks, sources, compute.cores_each),
         progress=context.progress("squares of the reference"),
         again=context.force,
     )
@@ -73,12 +76,12 @@ def _content(item: Item) -> str:
 
 
 def describe_squares(
-    backbones: list[Path], sources: dict[str, Source], decoders: int, items: tuple[Item, ...]
+    networks: list[Path], sources: dict[str, Source], decoders: int, items: tuple[Item, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `square_features` for some photographs, and those whose pixels cannot be had or that have no square."""
     from models.threads import one_thread
 
-    features = square_kinds(backbones)
+    features = square_kinds(networks)
     rows: Rows = []
     refused: list[Quarantined] = []
     group_of = {place.sha256: group for place, group in items}
@@ -105,15 +108,31 @@ def squares_of(
             refused.append(Quarantined(place.source, place.uri, "too_small", detail, place.sha256))
 
 
-def square_kinds(backbones: list[Path]) -> "dict[str, SquareFeatures]":
-    """What gives each kind of features: the files are those of the trained and of the untrained backbone."""
+def square_networks(context: Context) -> list[Path]:
+    """Files of the networks that features by square are of: the trained backbone, the untrained, and that of coding."""
+    return [*backbone_files(context).values(), coding_file(context)]
+
+
+def square_kinds(networks: list[Path]) -> "dict[str, SquareFeatures]":
+    """What gives each kind of features, by the files that `square_networks` gave."""
+    from models.coding import CodingFeatures
     from models.parts import CovarianceFeatures, HandFeatures
 
-    kinds: dict[str, SquareFeatures] = {HANDMADE: HandFeatures()}
+    *backbones, coder = networks
+    kinds: dict[str, SquareFeatures] = {HANDMADE: HandFeatures(), CODING: CodingFeatures(_loaded_coding(coder))}
     for kind, path in zip((TRAINED, UNTRAINED), backbones, strict=True):
         loaded = loaded_backbone(path)
         kinds[kind] = CovarianceFeatures(loaded.header.preset, loaded.backbone)
     return kinds
+
+
+@lru_cache(maxsize=1)
+def _loaded_coding(path: Path) -> "CodingNetwork":
+    """The network where networks compute; a worker loads it once."""
+    from models.coding import load_coding
+    from models.device import inference_device
+
+    return load_coding(path).to(inference_device())
 
 
 def _rows(kinds: "dict[str, SquareFeatures]", pictures: "Sequence[tuple[str, Squares]]") -> Iterator[dict[str, Any]]:

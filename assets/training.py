@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assets.stage import Context
+from assets.stage import Context, Stage
 from warehouse.curve_picture import curve_markdown
 from warehouse.home import UserError
 
@@ -17,6 +17,13 @@ TRAIN_PROCESS = "pipelines.train_process"
 METRICS = "metrics.json"
 SHARED = ("pretext", "binary")
 """Tasks that several ranks may share; the others are trained in one process."""
+
+
+def crops_job(context: Context, of: Stage, folder: Path, task: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The job of a stage that trains on the reference crops, as `models.train.run_job` takes it."""
+    shards = [str(path) for path in context.store.paths("reference_crops")]
+    provenance = of.provenance(context)
+    return {"task": task, "config": config, "crop_shards": shards, "out": str(folder), "provenance": provenance}
 
 
 def launched(context: Context, job: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """The parts of the detector in the box: each scores squares by one kind of evidence.
 
-Here belong what a part is and the one made of a density of features. The features themselves are in `hand_features` and
-`backbone`, the density in `density`; the network that tells reconstructions is in `reconstruction`.
+Here belong what a part is and the one made of a density of features. The features themselves are in `hand_features`,
+`backbone` and `coding`, the density in `density`; the network that tells reconstructions is in `reconstruction`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 
 from models.arrays import within
 from models.backbone import PATCH, PRESETS, Backbone
+from models.coding import coding_features_of
 from models.density import ConditionalDensity
 from models.features import covariance_features
 from models.hand_features import hand_features
@@ -125,4 +126,6 @@ def _features_of(facts: Mapping[str, Any], arrays: Arrays) -> SquareFeatures:
         return CovarianceFeatures(facts["preset"], backbone.eval())
     if facts["kind"] == "handmade":
         return HandFeatures()
+    if facts["kind"] == "coding":
+        return coding_features_of(arrays)
     raise ValueError(f"no features of kind {facts['kind']!r} are known")

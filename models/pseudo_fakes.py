@@ -17,18 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.autoencoders import Autoencoder
-from models.tracks import through_jpeg
-from models.views import compressed, compression
-
-MARGIN = 16
-"""What a view is larger than the pair made of it, so that the earlier JPEG grid may lie anywhere."""
+from models.views import finishing
 
 # Where the energy of fine structure is moved towards the photograph's: so far, between these exponents, and at most by
 # these factors, so that neither blur nor energy gives the reconstruction away.
 _EXPONENTS, _GAINS = (-0.4, 1.6), (0.4, 4.0)
 # Sides of the means that take off brightness, fine structure, and that gather its energy.
 _LOW, _FINE, _AROUND = 17, 5, 17
-_ON_GRID = 0.4
 _RESAMPLED = 0.15
 
 
@@ -116,13 +111,6 @@ def _resampled(images: Tensor, rng: np.random.Generator) -> Tensor:
 def _finished(
     photograph: npt.NDArray[np.uint8], fake: npt.NDArray[np.uint8], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """What both of a pair pass: an earlier JPEG, the same crop, the last JPEG."""
-    earlier = compression(rng)
-    offsets = rng.integers(0, MARGIN // 8, 2) * 8 if rng.random() < _ON_GRID else rng.integers(0, MARGIN, 2)
-    side = len(photograph) - MARGIN
-    top, left = offsets.tolist()
-
-    def passed(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        return through_jpeg(compressed(image, earlier)[top : top + side, left : left + side])
-
-    return passed(photograph), passed(fake)
+    """Both of a pair at their end, which is the same."""
+    finish = finishing(len(photograph), rng)
+    return finish(photograph), finish(fake)

@@ -27,8 +27,9 @@ from models.binary_config import BinaryConfig
 from models.binary_data import read_binary_data
 from models.binary_run import BinaryRun
 from models.checkpoints import newest_checkpoint, remove_checkpoints, remove_unfinished, write_checkpoint
+from models.coding_config import CodingConfig
+from models.coding_run import CodingRun
 from models.crops import Batch
-from models.pseudo_fakes import MARGIN
 from models.ranks import LostRankError, Ranks, joined_ranks
 from models.reconstruction_config import AutoencoderConfig, ReconstructionConfig
 from models.reconstruction_run import ReconstructionRun
@@ -38,10 +39,12 @@ from models.threads import torch_threads
 from models.train_config import TrainConfig
 from models.training_run import TrainingRun, read_data
 from models.view_batches import read_views
+from models.views import MARGIN
 from models.weights import load_backbone, write_atomically
 
 METRICS_FILE = "metrics.json"
 PRETEXT, BINARY, AUTOENCODERS, RECONSTRUCTION = "pretext", "binary", "autoencoders", "reconstruction"
+CODING = "coding"
 """Tasks that a job may name."""
 
 REPORT_SECONDS = 5.0
@@ -183,6 +186,29 @@ def train_reconstruction(
         digest = job_digest(config, crop_shards, [autoencoders_path])
         run = ReconstructionRun(config, data, load_autoencoders(autoencoders_path), digest, ranks)
         return _whole(run, out_dir, report, stop, provenance)
+
+
+def train_coding(
+    config: CodingConfig,
+    crop_shards: Sequence[Path],
+    out_dir: Path,
+    report: Report,
+    stop: Callable[[], bool] = lambda: False,
+    provenance: Mapping[str, Any] | None = None,
+    ranks: Ranks | None = None,
+) -> TrainResult:
+    """Train the network that predicts JPEG's coefficients of views of the crops of folds 0-2, judge it on fold 3.
+
+    All else is as in `train`, in one process.
+    """
+    ranks = _alone(ranks)
+    keep_freed_memory()
+    with torch_threads(config.threads):
+        side = config.side + MARGIN
+        data = read_views(crop_shards, side, config.batch, config.seed, config.validation_photos, config.memory_bytes)
+        return _whole(
+            CodingRun(config, data, job_digest(config, crop_shards, []), ranks), out_dir, report, stop, provenance
+        )
 
 
 def _whole(
@@ -383,8 +409,8 @@ def run_job(
 
     The task "pretext", which is meant where none is named, has fields of `TrainConfig` as `config` and a path
     `targets`; the task "binary" fields of `BinaryConfig`, paths `images` and `pretext`, and may have `left_out`.
-    The task "autoencoders" has fields of `AutoencoderConfig`; "reconstruction" those of `ReconstructionConfig` and the
-    path `autoencoders`. `provenance` may be absent. ValueError for another task.
+    The tasks "autoencoders" and "coding" have fields of `AutoencoderConfig` and `CodingConfig`; "reconstruction" those
+    of `ReconstructionConfig` and the path `autoencoders`. `provenance` may be absent. ValueError for another task.
     """
     shards, out = [Path(shard) for shard in job["crop_shards"]], Path(job["out"])
     task, provenance = job.get("task", PRETEXT), job.get("provenance")
@@ -399,7 +425,9 @@ def run_job(
     if task == RECONSTRUCTION:
         asked, makes = ReconstructionConfig(**job["config"]), Path(job["autoencoders"])
         return train_reconstruction(asked, shards, makes, out, report, stop, provenance, ranks)
-    known = ", ".join((PRETEXT, BINARY, AUTOENCODERS, RECONSTRUCTION))
+    if task == CODING:
+        return train_coding(CodingConfig(**job["config"]), shards, out, report, stop, provenance, ranks)
+    known = ", ".join((PRETEXT, BINARY, AUTOENCODERS, RECONSTRUCTION, CODING))
     raise ValueError(f"no task {task!r}; there are {known}")
 
 

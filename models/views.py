@@ -7,15 +7,19 @@ last compression, which all images pass alike, is in `squares`. Source: docs/met
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from models.squares import SIDE
+from models.tracks import through_jpeg
 
 Pixels = npt.NDArray[np.uint8]
 
+MARGIN = 16
+"""What is cut off in the end, so that the blocks of an earlier JPEG may lie anywhere."""
 LARGEST_SIDE = 256
 """No view has a longer side than this, in px."""
 SCALES = (0.25, 1.2)
@@ -89,6 +93,22 @@ def compressed(pixels: Pixels, earlier: tuple[int, str] | None) -> Pixels:
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=earlier[0], subsampling=earlier[1])
     with Image.open(buffer, formats=("JPEG",)) as decoded:
         return np.asarray(decoded.convert("RGB"))
+
+
+def finishing(side: int, rng: np.random.Generator) -> Callable[[Pixels], Pixels]:
+    """What squares (side, side, 3) pass at last: an earlier JPEG, a crop less by `MARGIN`, the last JPEG.
+
+    The same for each that is given.
+    """
+    earlier = compression(rng)
+    offsets = rng.integers(0, MARGIN // _GRID, 2) * _GRID if rng.random() < ON_GRID else rng.integers(0, MARGIN, 2)
+    top, left = offsets.tolist()
+    rest = side - MARGIN
+
+    def finish(pixels: Pixels) -> Pixels:
+        return through_jpeg(compressed(pixels, earlier)[top : top + rest, left : left + rest])
+
+    return finish
 
 
 def _cropped(pixels: Pixels, rng: np.random.Generator) -> Pixels:

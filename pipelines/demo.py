@@ -14,11 +14,20 @@ from pipelines.formats import print_rows
 from pipelines.run import Say, run
 from warehouse.catalogue import query
 from warehouse.home import Home
-from warehouse.registry import Corpus, Dataset, add_corpus, add_dataset, read_registry, set_reconstruction, set_training
+from warehouse.registry import (
+    Corpus,
+    Dataset,
+    add_corpus,
+    add_dataset,
+    read_registry,
+    set_coding,
+    set_reconstruction,
+    set_training,
+)
 from warehouse.simulator import simulate_benchmark, simulate_corpus
 
 # Budgets that learn something on two cores in minutes.
-STEPS, AUTOENCODER_STEPS, RECONSTRUCTION_STEPS = 600, 180, 150
+STEPS, AUTOENCODER_STEPS, RECONSTRUCTION_STEPS, CODING_STEPS = 600, 180, 150, 200
 
 LEADERBOARD = """
 SELECT detector, auroc, auroc_low, auroc_high, average_precision, accuracy_real, accuracy_fake
@@ -38,6 +47,7 @@ def demo(home: Home, say: Say) -> None:
         if registry.training.steps is None:
             set_training(home, steps=STEPS)
             set_reconstruction(home, autoencoder_steps=AUTOENCODER_STEPS, steps=RECONSTRUCTION_STEPS)
+            set_coding(home, steps=CODING_STEPS)
     if "simulated" not in registry.datasets:
         add_dataset(home, "simulated", Dataset(source=str(benchmark)))
     run(home, say)

@@ -12,7 +12,7 @@ from models.box import BOX_CLAIMS
 from pipelines.cli_options import say
 from pipelines.run import run
 from warehouse.home import Home, UserError, atomic_path
-from warehouse.registry import Corpus, add_corpus, read_registry
+from warehouse.registry import Corpus, add_corpus, read_registry, set_reconstruction
 from warehouse.store import Store
 
 # Tables of photographs below the folder, what is held out together, and what each is used for.
@@ -21,6 +21,8 @@ CORPORA = {
     "more": ("photos_more.csv", Corpus(source="photos_more.csv", group="repo", use=["train", "reference"])),
     "web": ("web.csv", Corpus(source="web.csv", group="file", use=["reference"])),
 }
+# The networks on reconstructions are no part of the box: they are trained as little as the chain can do with.
+RECONSTRUCTION_STEPS = 18
 
 
 def release(corpus: Path, home: Home, box: Path) -> None:
@@ -35,6 +37,7 @@ def release(corpus: Path, home: Home, box: Path) -> None:
     for name, (table, entry) in CORPORA.items():
         if name not in registered:
             add_corpus(home, name, entry.model_copy(update={"source": str(corpus / table)}))
+    set_reconstruction(home, autoencoder_steps=RECONSTRUCTION_STEPS, steps=RECONSTRUCTION_STEPS)
     run(home, say)
     from assets.detection import champion_file
 

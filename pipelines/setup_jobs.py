@@ -18,6 +18,7 @@ from warehouse.registry import (
     add_corpus,
     add_dataset,
     resolve,
+    set_coding,
     set_reconstruction,
     set_training,
 )
@@ -58,6 +59,9 @@ class Budget(dg.Config):
     )
     reconstruction_steps: int | None = Field(
         None, ge=1, le=1_000_000, description="Steps of the network that tells their work; left out: the default."
+    )
+    coding_steps: int | None = Field(
+        None, ge=1, le=1_000_000, description="Steps of the network that predicts coefficients; left out: the default."
     )
     preset: str = Field("compact", description="Size of the network: compact, or full as published.")
 
@@ -117,6 +121,8 @@ def set_budget(context: dg.OpExecutionContext, config: Budget) -> None:
         networks = {"autoencoder_steps": config.autoencoder_steps, "steps": config.reconstruction_steps}
         if chosen := {name: steps for name, steps in networks.items() if steps is not None}:
             set_reconstruction(home, **chosen)
+        if config.coding_steps is not None:
+            set_coding(home, steps=config.coding_steps)
 
     _mended(work)
 

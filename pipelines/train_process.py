@@ -38,6 +38,8 @@ def line(progress: Mapping[str, Any]) -> str:
         )
     if progress["event"] == "validation" and "psnr" in progress:
         return f"step {progress['step']}: mean peak signal-to-noise ratio {progress['score']:.1f} dB"
+    if progress["event"] == "validation" and "nats" in progress:
+        return f"step {progress['step']}: {progress['nats']:.4f} nats a coefficient on photographs of held-out sources"
     if progress["event"] == "validation" and "auroc" in progress:
         return f"step {progress['step']}: AUROC {progress['score']:.3f} on reconstructions of held-out makes"
     if progress["event"] == "validation":

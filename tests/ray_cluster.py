@@ -35,7 +35,7 @@ class RayCluster:
         command += ["--node-ip-address=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0"]
         command += [f"--{name}={free_port()}" for name in ("dashboard-agent-listen-port", "metrics-export-port")]
         path = f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        environment = os.environ | {"PYTHONPATH": path}
+        environment = os.environ | {"PYTHONPATH": path, "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "150"}
         with (self.folder / f"node-{len(self.nodes)}.log").open("wb") as log:
             node = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         self.nodes.append(node)

@@ -97,6 +97,11 @@ class Home:
         return self.path / "reconstructions"
 
     @property
+    def codings(self) -> Path:
+        """A folder for each network that predicts JPEG's coefficients, named by its identity."""
+        return self.path / "codings"
+
+    @property
     def detectors(self) -> Path:
         """A folder for each fitted detector, named by its identity."""
         return self.path / "detectors"

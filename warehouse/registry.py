@@ -27,7 +27,7 @@ from warehouse.patterns import local_names
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 OWN_DETECTORS = (
-    *("combined", "one_class", "one_class_untrained", "one_class_handmade", "reconstruction"),
+    *("combined", "one_class", "one_class_untrained", "one_class_handmade", "coding", "reconstruction"),
     *("one_class_published", "complexity", "jpeg_history", "format_rule"),
     "binary",
 )
@@ -133,6 +133,13 @@ class Reconstruction(_Section):
     seed: int = Field(0, ge=0)
 
 
+class Coding(_Section):
+    """How the network that predicts JPEG's coefficients is trained; `steps` may differ from the default (None)."""
+
+    steps: int | None = Field(None, ge=1)
+    seed: int = Field(0, ge=0)
+
+
 class Detection(_Section):
     """The false-positive rate that thresholds are set for."""
 
@@ -213,6 +220,7 @@ class Registry(_Section):
     evaluation: Evaluation = Evaluation()
     binary: Binary = Binary()
     reconstruction: Reconstruction = Reconstruction()
+    coding: Coding = Coding()
     detectors: dict[Name, OtherDetector] = Field(default_factory=dict)
     retrain: Retrain = Retrain()
     compute: ComputeSettings = ComputeSettings()
@@ -300,6 +308,11 @@ def set_training(home: Home, **settings: int | str) -> None:
 def set_reconstruction(home: Home, **settings: int) -> None:
     """Write settings of the section `[reconstruction]`."""
     _set(home, "reconstruction", **settings)
+
+
+def set_coding(home: Home, **settings: int) -> None:
+    """Write settings of the section `[coding]`."""
+    _set(home, "coding", **settings)
 
 
 def _set(home: Home, section: str, **settings: int | str) -> None:

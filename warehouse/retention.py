@@ -76,6 +76,7 @@ def weights_folders(home: Home) -> dict[str, Path]:
         "binary networks": home.binaries,
         "autoencoders": home.autoencoders,
         "reconstruction networks": home.reconstructions,
+        "coding networks": home.codings,
     }
 
 

@@ -444,6 +444,18 @@ _BINARY = (
         ),
     ),
     Table(
+        "coding_networks",
+        "The network that predicts what JPEG keeps of photographs.",
+        ("network",),
+        (
+            Column("network", STRING, "identity: digest of configuration, data and code version"),
+            Column("steps", INT64, "training steps of the kept weights"),
+            Column(
+                "nats", FLOAT, "what a coefficient costs on photographs of held-out sources; it chose the step", "nats"
+            ),
+        ),
+    ),
+    Table(
         "binary_networks",
         "The trained binary detectors: one, or with leave_one_generator_out one for each generator left out.",
         ("detector",),
@@ -504,7 +516,9 @@ _DETECTION = (
             Column("handmade", VECTOR, "predictors of pixels and spectra (models/hand_features.py)"),
             Column("trained", VECTOR, "covariances of the trained backbone"),
             Column("untrained", VECTOR, "covariances of the same network with random weights"),
+            Column("coding", VECTOR, "surprise by coefficient of JPEG: its mean, its mean square (models/coding.py)"),
         ),
+        version=2,
         copied=False,
         shard_rows=64,
     ),

@@ -15,6 +15,7 @@ from assets.pixel_scores import benchmark_pixel_scores
 from assets.square_detectors import COMBINED_PARTS, PARTS, RECONSTRUCTION, square_detectors
 from assets.square_features import square_features
 from assets.square_logits import square_logits
+from models.coding import CodingFeatures, CodingNetwork
 from models.combined import CombinedDetector
 from models.reconstruction import ReconstructionNetwork
 from models.reference_squares import VIEWS
@@ -42,6 +43,10 @@ def squares(small: SmallHome) -> SmallHome:
     folder = small.home.reconstructions / NETWORK
     folder.mkdir(parents=True)
     save_file(weights, folder / "reconstruction.safetensors")
+    small.write("coding_networks", [{"network": NETWORK, "steps": 0, "nats": 1.0}])
+    folder = small.home.codings / NETWORK
+    folder.mkdir(parents=True)
+    save_file(dict(CodingFeatures(CodingNetwork()).stored()[1]), folder / "coding.safetensors")
     return small
 
 
@@ -55,8 +60,8 @@ def test_squares_become_detectors_that_are_measured(squares: SmallHome) -> None:
     features = context.store.read("square_features")
     assert features["photo_id"].n_unique() == FOLDS * IN_A_FOLD
     assert set(features["view"]) == {"as_shipped", "format_matched", *VIEWS}
-    widths = {name: features[name].list.len().unique().to_list() for name in ("covariates", "handmade", "trained")}
-    assert widths == {"covariates": [33], "handmade": [187], "trained": [136]}
+    widths = {name: features[name].list.len().unique().to_list() for name in ("handmade", "trained", "coding")}
+    assert widths == {"handmade": [187], "trained": [136], "coding": [128]}
 
     squares.run(square_logits)
     logits = context.store.read("square_logits")
@@ -81,6 +86,7 @@ def test_squares_become_detectors_that_are_measured(squares: SmallHome) -> None:
         "one_class": trained,
         "one_class_untrained": untrained,
         "one_class_handmade": None,
+        "coding": None,
         RECONSTRUCTION: None,
         "combined": None,
     }

@@ -46,7 +46,7 @@ def test_several_ranks_share_a_job_on_the_cluster(home: Home, job: dict[str, str
     assert said == ["3 ranks on the Ray cluster (head:6379)"]
 
 
-@pytest.mark.parametrize("task", ["autoencoders", "reconstruction"])
+@pytest.mark.parametrize("task", ["autoencoders", "reconstruction", "coding"])
 def test_what_ranks_cannot_share_is_trained_in_one_process_and_said(home: Home, task: str) -> None:
     given, said = started(home, CLUSTER, task=task)
     assert "cluster" not in given

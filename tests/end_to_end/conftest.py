@@ -1,6 +1,8 @@
 """One small simulated home, made once for all end-to-end tests by the commands a user types."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from warehouse.registry import (
     add_corpus,
     add_dataset,
     add_detector,
+    set_coding,
     set_reconstruction,
     set_training,
 )
@@ -71,6 +74,7 @@ def registered(path: Path) -> Home:
     add_dataset(home, "halved", Dataset(source=str(home.simulated / "halved"), use=["train", "evaluate"]))
     set_training(home, steps=STEPS, crops=1)
     set_reconstruction(home, autoencoder_steps=STEPS, steps=STEPS)
+    set_coding(home, steps=STEPS)
     with home.registry.open("a") as registry:
         registry.write(f"\n[binary]\nsteps = {STEPS}\n")
     (home.path / "brightness.py").write_text(PLUG_IN)
@@ -80,8 +84,26 @@ def registered(path: Path) -> Home:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, sdaie: Sdaie) -> Home:
-    """The home after `sdaie run`."""
-    home = registered(tmp_path_factory.mktemp("finished") / "home")
+    """The home after `sdaie run`; of several test processes one makes it, and the others take copies."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _finished(tmp_path_factory.mktemp("finished") / "home", sdaie)
+    # The processes of one session, and they alone, have this folder in common.
+    shared = tmp_path_factory.getbasetemp().parent / "finished"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "whole").exists():
+            made = _finished(shared / "home", sdaie)
+            shutil.copytree(made.path, shared / "whole.part", symlinks=True)
+            (shared / "whole.part").rename(shared / "whole")
+            return made
+    own = tmp_path_factory.mktemp("finished") / "home"
+    shutil.copytree(shared / "whole", own, symlinks=True)
+    return Home(own)
+
+
+def _finished(path: Path, sdaie: Sdaie) -> Home:
+    home = registered(path)
     said = sdaie(home.path, "run")
     assert said.returncode == 0, said.stderr
     return home

@@ -6,7 +6,7 @@ import pytest
 
 from tests.end_to_end.conftest import Sdaie
 from warehouse.home import Home
-from warehouse.registry import Corpus, add_corpus, set_reconstruction, set_training
+from warehouse.registry import Corpus, add_corpus, set_coding, set_reconstruction, set_training
 from warehouse.simulator import simulate_corpus
 from warehouse.store import Store
 
@@ -19,6 +19,7 @@ def test_at_least_three_tags_are_ranked_on_unseen_cameras(tmp_path: Path, sdaie:
     add_corpus(home, "simulated", Corpus(source=str(home.simulated)))
     set_training(home, steps=300)
     set_reconstruction(home, autoencoder_steps=1, steps=1)  # they are no matter of this test
+    set_coding(home, steps=1)
     for group in ("corpus", "exif", "training"):
         said = sdaie(home.path, "run", "--only", group)
         assert said.returncode == 0, said.stderr

@@ -32,6 +32,7 @@ def read_on(home: Home, stop: Event, found: "multiprocessing.Queue[tuple[int, se
             assert row is not None
             assert row[0] > 0
             reads += 1
+            stop.wait(0.1)  # a reader who asks without a pause takes a core from the run
         except Exception as problem:  # whatever it is, it is what the test is about
             error = repr(problem)
     found.put((reads, seen, error))

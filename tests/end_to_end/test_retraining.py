@@ -19,7 +19,7 @@ from tests.end_to_end.test_kill import trainers
 from warehouse.catalogue import query
 from warehouse.champion import read_champion
 from warehouse.home import Home
-from warehouse.registry import Corpus, add_corpus, set_reconstruction, set_training
+from warehouse.registry import Corpus, add_corpus, set_coding, set_reconstruction, set_training
 from warehouse.simulator import simulate_benchmark, simulate_corpus
 from warehouse.store import Store
 
@@ -113,6 +113,7 @@ def test_a_new_home_is_made_by_the_jobs_of_the_ui_alone(tmp_path: Path) -> None:
     simulate_benchmark(images, per_generator=4, seed=1)
     home = Home(tmp_path / "home")
     budget = {"steps": 12, "crops": 1, "autoencoder_steps": 12, "reconstruction_steps": 12}
+    budget |= {"coding_steps": 12}
     asked = {
         "register_a_corpus": ("register_corpus", {"name": "photographs", "source": str(corpus)}),
         "register_a_benchmark_set": ("register_benchmark", {"name": "dev", "source": str(images), "gate": True}),
@@ -139,6 +140,7 @@ def test_a_backbone_of_shuffled_tags_is_refused_a_better_one_promoted_and_a_pers
     shuffle_exif(good, shuffled)
     add_corpus(home, "photographs", Corpus(source=str(shuffled)))
     set_reconstruction(home, autoencoder_steps=12, steps=12)
+    set_coding(home, steps=12)
     set_training(home, steps=12, crops=1)
     assert sdaie(home.path, "run").returncode == 0
     first = read_champion(home)

@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.conftest import Sdaie
 from tests.ray_cluster import ray_cluster
 from warehouse.home import Home
-from warehouse.registry import Corpus, add_corpus, set_reconstruction, set_training
+from warehouse.registry import Corpus, add_corpus, set_coding, set_reconstruction, set_training
 from warehouse.simulator import simulate_corpus
 
 pytest.importorskip("ray")
@@ -21,6 +21,7 @@ def test_the_backbone_is_trained_by_two_machines(sdaie: Sdaie, tmp_path: Path) -
     add_corpus(home, "simulated", Corpus(source=str(home.simulated)))
     set_training(home, steps=6, ranks=2)
     set_reconstruction(home, autoencoder_steps=2, steps=2)
+    set_coding(home, steps=2)
     # Where there is no cluster, the stage that needs it says so.
     for group in ("corpus", "exif"):
         assert sdaie(home.path, "run", "--only", group).returncode == 0

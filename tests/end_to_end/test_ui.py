@@ -37,11 +37,12 @@ def browser_page() -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def opened(finished: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Home, Page]]:
-    """The UI of a copy of the finished home, and a page of a browser."""
+    """The UI of a copy of the finished home, where a socket beside temporary files has no room; a page of a browser."""
     home = Home(tmp_path_factory.mktemp("ui") / "home")
     shutil.copytree(finished.path, home.path)
     port = free_port()
-    with served(ui_words(home, port), clean_environment(), port, home.path), browser_page() as page:
+    environment = clean_environment() | {"TMPDIR": str(tmp_path_factory.mktemp("temporary" * 8))}
+    with served(ui_words(home, port), environment, port, home.path), browser_page() as page:
         yield f"http://127.0.0.1:{port}", home, page
 
 

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from models.autoencoders import MAKES, Autoencoder, Make
-from models.pseudo_fakes import MARGIN, RESAMPLED, matched, pairs
+from models.pseudo_fakes import RESAMPLED, matched, pairs
+from models.views import MARGIN
 
 
 @pytest.fixture(scope="module")

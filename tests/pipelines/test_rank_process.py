@@ -39,7 +39,8 @@ def test_a_rank_says_each_report_once_and_its_last_words(tmp_path: Path) -> None
     good.end()
     bad.end()
     assert refused.status == 1
-    assert refused.last_words.endswith("no task 'knitting'; there are pretext, binary, autoencoders, reconstruction")
+    tasks = "pretext, binary, autoencoders, reconstruction, coding"
+    assert refused.last_words.endswith(f"no task 'knitting'; there are {tasks}")
 
 
 def ended(status: int | None, last_words: str = "") -> Said:
