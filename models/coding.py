@@ -142,7 +142,7 @@ class CodingFeatures:
         """Features (n, 128) of squares (n, H, W, 3) as `squares` gives them.
 
         For each of the 64 coefficients the mean over blocks of what it cost beyond what was expected, in deviations,
-        then the mean square of the same. The rows do not depend on each other.
+        then the mean square of the same. The rows depend on each other by rounding.
         """
         device = next(self.network.parameters()).device
         found = np.empty((len(pixels), FEATURES))
