@@ -5,13 +5,12 @@ back.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from assets.reference_crops import reference_crops
 from assets.stage import Context, Product, stage
-from assets.training import crops_job, curve, trained
+from assets.training import crops_job, curve, trained, with_steps
 from models.coding_config import CodingConfig
 from warehouse.home import digest
 from warehouse.shards import frame
@@ -22,8 +21,7 @@ FILE = "coding.safetensors"
 
 def _config(context: Context) -> dict[str, Any]:
     asked = context.registry.coding
-    config = CodingConfig(seed=asked.seed)
-    return asdict(config if asked.steps is None else replace(config, steps=asked.steps))
+    return with_steps(CodingConfig(seed=asked.seed), asked.steps)
 
 
 def coding_file(context: Context) -> Path:

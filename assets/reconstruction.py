@@ -5,7 +5,6 @@ comes back.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import polars as pl
 
 from assets.reference_crops import reference_crops
 from assets.stage import Context, Product, stage
-from assets.training import crops_job, curve, trained
+from assets.training import crops_job, curve, trained, with_steps
 from models.reconstruction_config import AutoencoderConfig, ReconstructionConfig
 from warehouse.home import digest
 from warehouse.shards import Rows, frame
@@ -24,14 +23,12 @@ AUTOENCODERS_FILE, NETWORK_FILE = "autoencoders.safetensors", "reconstruction.sa
 
 def _autoencoder_config(context: Context) -> dict[str, Any]:
     asked = context.registry.reconstruction
-    config = AutoencoderConfig(seed=asked.seed)
-    return asdict(config if asked.autoencoder_steps is None else replace(config, steps=asked.autoencoder_steps))
+    return with_steps(AutoencoderConfig(seed=asked.seed), asked.autoencoder_steps)
 
 
 def _network_config(context: Context, number: int) -> dict[str, Any]:
     asked = context.registry.reconstruction
-    config = ReconstructionConfig(seed=asked.seed + number)
-    return asdict(config if asked.steps is None else replace(config, steps=asked.steps))
+    return with_steps(ReconstructionConfig(seed=asked.seed + number), asked.steps)
 
 
 def _autoencoder_files(context: Context) -> Iterator[Path]:

@@ -6,10 +6,12 @@ What is trained, and on what, belongs to the stages; the process to `pipelines/t
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from assets.stage import Context, Stage
+from models.train_config import RunConfig
 from warehouse.curve_picture import curve_markdown
 from warehouse.home import UserError
 
@@ -17,6 +19,11 @@ TRAIN_PROCESS = "pipelines.train_process"
 METRICS = "metrics.json"
 SHARED = ("pretext", "binary")
 """Tasks that several ranks may share; the others are trained in one process."""
+
+
+def with_steps(config: RunConfig, steps: int | None) -> dict[str, Any]:
+    """A configuration as a job takes it, with another number of steps where one was asked for."""
+    return asdict(config if steps is None else replace(config, steps=steps))
 
 
 def crops_job(context: Context, of: Stage, folder: Path, task: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from models.stopping import PARENT_VARIABLE, STOPPED, TrainingStoppedError, end_
 from models.threads import torch_threads
 from models.train_config import TrainConfig
 from models.training_run import TrainingRun, read_data
-from models.view_batches import read_views
+from models.view_batches import ViewData, read_views
 from models.views import MARGIN
 from models.weights import load_backbone, write_atomically
 
@@ -151,9 +151,7 @@ def train_autoencoders(
     ranks = _alone(ranks)
     keep_freed_memory()
     with torch_threads(config.threads):
-        data = read_views(
-            crop_shards, config.side, config.batch, config.seed, config.validation_photos, config.memory_bytes
-        )
+        data = _views(config, crop_shards, config.side, config.batch)
         run = AutoencodersRun(config, data, job_digest(config, crop_shards, []), ranks)
         return _whole(run, out_dir, report, stop, provenance)
 
@@ -175,14 +173,7 @@ def train_reconstruction(
     ranks = _alone(ranks)
     keep_freed_memory()
     with torch_threads(config.threads):
-        data = read_views(
-            crop_shards,
-            config.side + MARGIN,
-            config.pairs,
-            config.seed,
-            config.validation_photos,
-            config.memory_bytes,
-        )
+        data = _views(config, crop_shards, config.side + MARGIN, config.pairs)
         digest = job_digest(config, crop_shards, [autoencoders_path])
         run = ReconstructionRun(config, data, load_autoencoders(autoencoders_path), digest, ranks)
         return _whole(run, out_dir, report, stop, provenance)
@@ -204,11 +195,16 @@ def train_coding(
     ranks = _alone(ranks)
     keep_freed_memory()
     with torch_threads(config.threads):
-        side = config.side + MARGIN
-        data = read_views(crop_shards, side, config.batch, config.seed, config.validation_photos, config.memory_bytes)
-        return _whole(
-            CodingRun(config, data, job_digest(config, crop_shards, []), ranks), out_dir, report, stop, provenance
-        )
+        data = _views(config, crop_shards, config.side + MARGIN, config.batch)
+        run = CodingRun(config, data, job_digest(config, crop_shards, []), ranks)
+        return _whole(run, out_dir, report, stop, provenance)
+
+
+def _views(
+    config: AutoencoderConfig | ReconstructionConfig | CodingConfig, crop_shards: Sequence[Path], side: int, size: int
+) -> ViewData:
+    """Batches of `size` views of `side` px, and those that judge."""
+    return read_views(crop_shards, side, size, config.seed, config.validation_photos, config.memory_bytes)
 
 
 def _whole(
