@@ -100,9 +100,13 @@ def test_the_launchpad_registers_a_corpus_and_says_what_is_missing(opened: tuple
 def test_the_schedule_is_switched_on_by_click(opened: tuple[str, Home, Page]) -> None:
     url, home, page = opened
     page.goto(f"{url}/automation")
-    row = page.get_by_text("retrain_weekly", exact=True)
-    expect(row.first).to_be_visible(timeout=60_000)
-    page.locator("label[class*=formatSwitch]").last.click()
+    name = page.get_by_text("retrain_weekly", exact=True).first
+    switch = name.locator("xpath=ancestor::div[.//label][1]").locator("label[class*=formatSwitch]")
+    # It is shown before the page knows its state, and until then clicks go nowhere.
+    expect(switch.locator("input")).to_be_enabled(timeout=60_000)
+    expect(switch.locator("input")).not_to_be_checked()
+    switch.click()
+    expect(switch.locator("input")).to_be_checked(timeout=60_000)
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
 
         def running() -> bool:
