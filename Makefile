@@ -22,8 +22,8 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 # Two test processes, and those that they start, share the cores: more threads than one each wait for one another.
-test: export OMP_NUM_THREADS := 1
-test: export OMP_WAIT_POLICY := PASSIVE
+test test-slow: export OMP_NUM_THREADS := 1
+test test-slow: export OMP_WAIT_POLICY := PASSIVE
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
