@@ -24,11 +24,14 @@ from warehouse.sources import corpus_sources
 
 if TYPE_CHECKING:
     from models.coding import CodingNetwork
-    from models.parts import SquareFeatures
+    from models.square_features import SquareFeatures
     from models.squares import Squares
 
 TABLE = "square_features"
 HANDMADE, TRAINED, UNTRAINED, CODING = "handmade", "trained", "untrained", "coding"
+
+# By what the side of a square is divided. A patch of the backbones takes 64 px; a quarter of the side has 16 blocks.
+_FACTORS, _CODING_FACTORS = (1, 2), (1, 2, 4)
 
 Item = tuple[Place, tuple[str, int]]
 """Where a photograph lies, its group and fold."""
@@ -116,13 +119,16 @@ def square_networks(context: Context) -> list[Path]:
 def square_kinds(networks: list[Path]) -> "dict[str, SquareFeatures]":
     """What gives each kind of features, by the files that `square_networks` gave."""
     from models.coding import CodingFeatures
-    from models.parts import CovarianceFeatures, HandFeatures
+    from models.square_features import CovarianceFeatures, HandFeatures, Pyramid
 
     *backbones, coder = networks
-    kinds: dict[str, SquareFeatures] = {HANDMADE: HandFeatures(), CODING: CodingFeatures(_loaded_coding(coder))}
+    kinds: dict[str, SquareFeatures] = {
+        HANDMADE: Pyramid(HandFeatures(), _FACTORS),
+        CODING: Pyramid(CodingFeatures(_loaded_coding(coder)), _CODING_FACTORS),
+    }
     for kind, path in zip((TRAINED, UNTRAINED), backbones, strict=True):
         loaded = loaded_backbone(path)
-        kinds[kind] = CovarianceFeatures(loaded.header.preset, loaded.backbone)
+        kinds[kind] = Pyramid(CovarianceFeatures(loaded.header.preset, loaded.backbone), _FACTORS)
     return kinds
 
 

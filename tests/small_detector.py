@@ -17,7 +17,8 @@ from models.backbone import PRESETS, random_backbone
 from models.combined import CombinedDetector, calibrate
 from models.density import fit_density
 from models.mixture import MixtureConfig
-from models.parts import CovarianceFeatures, DensityPart
+from models.parts import DensityPart
+from models.square_features import CovarianceFeatures
 from models.squares import Squares, squares
 from warehouse.home import Home, write_text
 

@@ -1,12 +1,11 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.backbone import PRESETS, random_backbone
 from models.density import fit_density
-from models.hand_features import hand_features
 from models.mixture import MixtureConfig
-from models.parts import CovarianceFeatures, DensityPart, HandFeatures, SquareFeatures, part_of
+from models.parts import DensityPart, part_of
+from models.square_features import CovarianceFeatures, HandFeatures, Pyramid, SquareFeatures
 from models.squares import Squares, squares
 from tests.models.synthetic_images import picture
 
@@ -25,9 +24,10 @@ def fitted(features: SquareFeatures, photographs: list[Squares]) -> DensityPart:
     return DensityPart("part", features, fit_density(values, content, groups, PLAIN))
 
 
-@pytest.mark.parametrize(
-    "features", [HandFeatures(), CovarianceFeatures("compact", random_backbone(PRESETS["compact"], 0).eval())]
-)
+COVARIANCES = CovarianceFeatures("compact", random_backbone(PRESETS["compact"], 0).eval())
+
+
+@pytest.mark.parametrize("features", [HandFeatures(), COVARIANCES, Pyramid(COVARIANCES, (1, 2))])
 def test_what_is_stored_scores_alike(features: SquareFeatures) -> None:
     photographs = seen(20, 0)
     part = fitted(features, photographs)
@@ -36,12 +36,6 @@ def test_what_is_stored_scores_alike(features: SquareFeatures) -> None:
     assert again.name == "part"
     assert np.array_equal(again.scores(photographs[0]), part.scores(photographs[0]))
     assert again.stored()[0] == facts
-
-
-def test_hand_features_are_known_by_their_kind() -> None:
-    pixels: npt.NDArray[np.uint8] = seen(1, 1)[0].pixels
-    assert np.array_equal(HandFeatures()(pixels), hand_features(pixels))
-    assert HandFeatures().stored() == ({"kind": "handmade"}, {})
 
 
 def test_unknown_kinds_are_named() -> None:

@@ -8,8 +8,9 @@ from models.combined import CombinedDetector, Examination, calibrate
 from models.density import fit_density
 from models.detector import BenchmarkImage, FileFacts
 from models.mixture import MixtureConfig
-from models.parts import DensityPart, HandFeatures
+from models.parts import DensityPart
 from models.square_detector import SquareDetector
+from models.square_features import HandFeatures
 from models.squares import Squares, squares
 
 
