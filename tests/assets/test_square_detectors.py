@@ -61,7 +61,8 @@ def test_squares_become_detectors_that_are_measured(squares: SmallHome) -> None:
     assert features["photo_id"].n_unique() == FOLDS * IN_A_FOLD
     assert set(features["view"]) == {"as_shipped", "format_matched", *VIEWS}
     widths = {name: features[name].list.len().unique().to_list() for name in ("handmade", "trained", "coding")}
-    assert widths == {"handmade": [187], "trained": [136], "coding": [128]}
+    # Of two scales, and of three.
+    assert widths == {"handmade": [2 * 187], "trained": [2 * 136], "coding": [3 * 128]}
 
     squares.run(square_logits)
     logits = context.store.read("square_logits")
