@@ -518,7 +518,7 @@ _DETECTION = (
             Column("untrained", VECTOR, "covariances of the same network with random weights"),
             Column("coding", VECTOR, "surprise by scale and coefficient of JPEG: mean, mean square (models/coding.py)"),
         ),
-        version=2,
+        version=3,
         copied=False,
         shard_rows=64,
     ),
