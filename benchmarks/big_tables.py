@@ -14,7 +14,6 @@ processes. The last line is one JSON object.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -32,7 +31,6 @@ from warehouse.schema import TABLES
 
 def run_corpus(home: Home) -> None:
     """`sdaie run --only corpus`. Raises ValueError where there is nothing to do."""
-    os.environ["SDAIE_HOME"] = str(home.path)
     if not run(home, lambda message: None, groups=("corpus",)):
         raise ValueError("nothing was to do")
 

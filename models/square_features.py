@@ -16,6 +16,7 @@ import torch
 
 from models.backbone import PATCH, PRESETS, Backbone
 from models.coding import coding_features_of
+from models.content import pooled
 from models.features import covariance_features
 from models.hand_features import hand_features
 
@@ -95,12 +96,8 @@ def reduced(pixels: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]
     """Squares (n, H, W, 3) whose sides a factor divides as means (n, H / factor, W / factor, 3) of as many pixels."""
     if factor == 1:
         return pixels
-    # Sum by sum: ten times as fast as a mean over axes of a few numbers each.
-    total = np.full((len(pixels), *(side // factor for side in pixels.shape[1:3]), 3), factor**2 // 2, dtype=np.uint16)
-    for row in range(factor):
-        for column in range(factor):
-            total += pixels[:, row::factor, column::factor]
-    return (total // factor**2).astype(np.uint8)
+    means = pooled(pixels.transpose(0, 3, 1, 2).astype(np.float32), factor)
+    return np.ascontiguousarray(np.floor(means + 0.5).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
 def features_of(facts: Mapping[str, Any], arrays: Arrays) -> SquareFeatures:

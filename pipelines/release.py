@@ -3,7 +3,6 @@
 Which corpora it is made of belongs here; how they become a detector, to the chain. See docs/release.md.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -32,8 +31,6 @@ def release(corpus: Path, home: Home, box: Path) -> None:
     `box` is the detector's file; what judges EXIF lies beside it. UserError where the home has other corpora or the
     folder lacks a table.
     """
-    # What Dagster loads finds its home there.
-    os.environ["SDAIE_HOME"] = str(home.path)
     registered = read_registry(home).corpora
     if others := sorted(registered.keys() - CORPORA.keys()):
         raise UserError(f"{home.path} has other corpora ({', '.join(others)}): a release starts from an empty home")

@@ -4,6 +4,7 @@ Which stages there are and when one is current belongs to `assets/`; the order a
 kind of partition, so the chain is run in waves.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -42,6 +43,8 @@ def run(
     """
     if not read_registry(home).corpora:
         raise UserError(f"nothing is registered in {home.path}: `sdaie corpus add NAME SOURCE` first, or `make demo`")
+    # Stages, and the processes that Dagster starts, find the home there.
+    os.environ["SDAIE_HOME"] = str(home.path)
     # The definitions have the jobs that call this.
     from pipelines.definitions import build_definitions
 
