@@ -21,6 +21,7 @@ from assets.detection import choose
 from models.archive_checks import Reference, SelfCheck, beside_reference, examined, self_check
 from models.combined import CombinedDetector
 from models.conformal import TooFewCalibrationScoresError
+from models.parts import scores_by_part
 from models.recalibration import OtherDetectorError, Recalibration, Scored, recalibrate
 from models.recalibration import recalibrated as with_calibration
 from models.squares import SIDE, squares
@@ -189,7 +190,7 @@ def _judging(detector: CombinedDetector, log: ScoreLog) -> Callable[[str, npt.ND
         reason = detector.reason(seen)
         if reason is not None:
             raise RefusedError(reason.code, reason.sentence)
-        scores = {part.name: part.scores(seen).tolist() for part in detector.parts}
+        scores = {name: found.tolist() for name, found in scores_by_part(detector.parts, seen).items()}
         log.add(sha256, scores)
         return scores
 

@@ -28,6 +28,7 @@ from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
 from assets.promotion import challenger, champion
 from assets.publication import catalogue, report
 from assets.reconstruction import autoencoders, reconstruction
+from assets.reconstruction_pairs import reconstruction_pairs
 from assets.reference_crops import reference_crops
 from assets.score_tables import table_scores
 from assets.square_detectors import square_detectors
@@ -57,6 +58,7 @@ STAGES: tuple[Stage, ...] = (
     detectors,
     square_features,
     square_logits,
+    reconstruction_pairs,
     square_detectors,
     champion_before,
     pretext_outputs,

@@ -4,12 +4,12 @@ Each check reads rows that are there; how a stage decides belongs to the stage. 
 comes out of it plus what it quarantined, the run stops; pictures that look alike, and drift, are warnings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import dagster as dg
 import polars as pl
 
-from assets.corpus import UNSEEN_FOLDS
+from assets.corpus import CALIBRATION, UNSEEN_FOLDS
 from assets.pixel_scores import REFERENCE
 from assets.promotion import AUROC, PRETEXT, RATE
 from warehouse.benchmark_sets import list_images
@@ -78,10 +78,20 @@ def _logits(store: Store, home: Home) -> tuple[int, int, int]:
     return _unseen_photographs(store), asked, _quarantined(store, "square_logits")
 
 
+def _pairs(store: Store, home: Home) -> tuple[int, int, int]:
+    """Reference photographs of folds 0 to 3, those with reconstructions, those that none could be made of."""
+    paired = store.read("reconstruction_pairs", columns=["photo_id"])["photo_id"].n_unique()
+    return _in_folds(store, range(CALIBRATION)), paired, _quarantined(store, "reconstruction_pairs")
+
+
 def _unseen_photographs(store: Store) -> int:
-    unseen = store.read("splits").filter(pl.col("fold").is_in(UNSEEN_FOLDS))["group"]
+    return _in_folds(store, UNSEEN_FOLDS)
+
+
+def _in_folds(store: Store, folds: Iterable[int]) -> int:
+    groups = store.read("splits").filter(pl.col("fold").is_in(list(folds)))["group"]
     photos = store.read("photos", columns=["use", "group"]).filter(pl.col("use").str.contains("reference"))
-    return len(photos.filter(pl.col("group").is_in(unseen.implode())))
+    return len(photos.filter(pl.col("group").is_in(groups.implode())))
 
 
 def _binary_images(store: Store, home: Home) -> tuple[int, int, int]:
@@ -226,6 +236,7 @@ CHECKS = [
     _check("reference_features", _reference),
     _check("square_features", _squares),
     _check("square_logits", _logits),
+    _check("reconstruction_pairs", _pairs),
     _check("reference_pixel_scores", _reference_pixels),
     _gate(PRETEXT, "The challenger's backbone tells EXIF on held-out sources as well as the best champion's."),
     _gate(RATE, "The challenger flags as many photographs as its false-positive rate says."),

@@ -18,6 +18,7 @@ from warehouse.store import shard_bits
 
 UNSEEN_FOLDS = (3, 4)
 """Folds that nothing is fitted on: the first validates, the second calibrates."""
+CALIBRATION = UNSEEN_FOLDS[-1]
 FOLDS = 5
 _AT_ONCE = 1 << 19
 """Files, at most about, whose contents are compared at once."""

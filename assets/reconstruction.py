@@ -31,9 +31,14 @@ def _network_config(context: Context, number: int) -> dict[str, Any]:
     return with_steps(ReconstructionConfig(seed=asked.seed + number), asked.steps)
 
 
+def autoencoders_file(context: Context) -> Path:
+    """The weights of the autoencoders."""
+    identity: str = context.store.read("autoencoders", [WHOLE], ["autoencoders"])["autoencoders"][0]
+    return context.home.autoencoders / identity / AUTOENCODERS_FILE
+
+
 def _autoencoder_files(context: Context) -> Iterator[Path]:
-    for identity in context.store.read("autoencoders", [WHOLE], ["autoencoders"])["autoencoders"].unique():
-        yield context.home.autoencoders / identity / AUTOENCODERS_FILE
+    yield autoencoders_file(context)
 
 
 @stage(
@@ -94,7 +99,6 @@ def reconstruction(context: Context) -> Product:
     """Train networks to tell views of photographs from their own reconstructions; held-out makes judge them."""
     from models.autoencoders import HELD_OUT
 
-    made_by = context.store.read("autoencoders", [WHOLE], ["autoencoders"])["autoencoders"][0]
     rows: Rows = []
     judged: Rows = []
     numbers: dict[str, int | float | str] = {}
@@ -103,8 +107,8 @@ def reconstruction(context: Context) -> Product:
         config = _network_config(context, number)
         identity = digest([reconstruction.provenance(context)["inputs"], config])
         folder = context.home.reconstructions / identity
-        path = str(context.home.autoencoders / made_by / AUTOENCODERS_FILE)
-        job = crops_job(context, reconstruction, folder, "reconstruction", config) | {"autoencoders": path}
+        made_by = {"autoencoders": str(autoencoders_file(context))}
+        job = crops_job(context, reconstruction, folder, "reconstruction", config) | made_by
         said = f"train network {number + 1} of {context.registry.reconstruction.networks}"
         metrics = trained(context, NETWORK_FILE, said, job)
         table = metrics["validation"]

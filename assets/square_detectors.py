@@ -14,16 +14,20 @@ import numpy as np
 import polars as pl
 
 from assets.backbone import backbone, untrained_backbone
-from assets.corpus import UNSEEN_FOLDS
+from assets.corpus import CALIBRATION, UNSEEN_FOLDS
 from assets.exif import exif, only_simulated
 from assets.features import backbone_files
 from assets.reconstruction import network_files, reconstruction
+from assets.reconstruction_pairs import TABLE as PAIRS_TABLE
+from assets.reconstruction_pairs import reconstruction_pairs
 from assets.square_features import (
+    CO_OCCURRENCES,
     CODING,
     HANDMADE,
     TABLE,
     TRAINED,
     UNTRAINED,
+    handmade_features,
     square_features,
     square_kinds,
     square_networks,
@@ -58,16 +62,22 @@ PARTS: Mapping[str, Recipe] = {
     "one_class": Recipe(TRAINED, "density of covariances of the trained backbone by square, given content"),
     "one_class_untrained": Recipe(UNTRAINED, "as one_class, on the same network with random weights"),
     "one_class_handmade": Recipe(HANDMADE, "as one_class, on predictors of pixels and spectra"),
+    "one_class_co_occurrences": Recipe(CO_OCCURRENCES, "as one_class, on which residuals stand next to which"),
     "coding": Recipe(CODING, "as one_class, on what a network that predicts JPEG's coefficients had not expected"),
 }
-RECONSTRUCTION = "reconstruction"
-COMBINED_PARTS = ("one_class_handmade", "one_class_untrained", "one_class", "coding")
+RECONSTRUCTION, RECONSTRUCTION_LINEAR = "reconstruction", "reconstruction_linear"
+COMBINED_PARTS = (
+    "one_class_handmade",
+    "one_class_co_occurrences",
+    "one_class_untrained",
+    "coding",
+    RECONSTRUCTION_LINEAR,
+)
 """Parts that `combined` is made of (docs/results.md says why). Each other part has a file of its own."""
 
 # Squares that a density is fitted on; more of them cost minutes and change little.
 _FITTED_SQUARES = 12_000
 _SEED = 42
-CALIBRATION = UNSEEN_FOLDS[-1]
 _KEYS = ["photo_id", "view", "square"]
 
 
@@ -90,7 +100,15 @@ def _detector_files(context: Context) -> Iterator[Path]:
 @stage(
     group="detection",
     tables=["detectors", "photo_scores"],
-    upstream=[square_features, square_logits, exif, backbone, untrained_backbone, reconstruction],
+    upstream=[
+        square_features,
+        square_logits,
+        reconstruction_pairs,
+        exif,
+        backbone,
+        untrained_backbone,
+        reconstruction,
+    ],
     settings=lambda context: [context.registry.detection.model_dump(), COMBINED_PARTS],
     kinds=["scikitlearn", "torch"],
     files=_detector_files,
@@ -112,8 +130,9 @@ def square_detectors(context: Context) -> Product:
     try:
         _refuse_too_few(context, squares)
         unseen = _unseen(context, squares)
-        scored = _densities(context, squares.filter(~pl.col("fold").is_in(UNSEEN_FOLDS)), unseen)
-        scored.append(_reconstruction(context, unseen))
+        fitting = _fitting(context, squares)
+        linear, judged_makes = _linear(context, fitting, unseen)
+        scored = [*_densities(context, fitting, unseen), linear, _reconstruction(context, unseen)]
         for together in _files(scored):
             detector = _calibrated(context, together, unseen, facts)
             identity = _save(context, detector)
@@ -123,8 +142,11 @@ def square_detectors(context: Context) -> Product:
     except ValueError as error:
         said = f"the detectors on squares cannot be made: {error}; register more reference photographs"
         raise UserError(said) from None
-    numbers = {f"threshold_{row['detector']}": round(row["threshold"], 4) for row in rows}
-    return Product({"detectors": frame("detectors", rows), "photo_scores": frame("photo_scores", judged)}, numbers)
+    thresholds = {f"threshold_{row['detector']}": round(row["threshold"], 4) for row in rows}
+    return Product(
+        {"detectors": frame("detectors", rows), "photo_scores": frame("photo_scores", judged)},
+        thresholds | judged_makes,
+    )
 
 
 def _refuse_too_few(context: Context, squares: pl.DataFrame) -> None:
@@ -163,29 +185,80 @@ def _unseen(context: Context, squares: pl.DataFrame) -> Unseen:
     return Unseen(rows, _matrix(context, rows, "covariates"), logits, asked["blockiness"].to_numpy())
 
 
-def _densities(context: Context, seen: pl.DataFrame, unseen: Unseen) -> list[Scored]:
-    """The parts that are densities: fitted on squares of views, an even share of each source."""
-    from models.density import GAUSSIANS, fit_density
-    from models.parts import DensityPart
+@dataclass(frozen=True)
+class Fitting:
+    """Squares of views that parts are fitted on: rows, covariates (n, 33) and the group (n,) of each."""
+
+    rows: pl.DataFrame
+    covariates: "Floats"
+    groups: "npt.NDArray[Any]"
+
+    @property
+    def photographs(self) -> int:
+        """Of how many photographs they are."""
+        return self.rows["photo_id"].n_unique()
+
+
+def _fitting(context: Context, squares: pl.DataFrame) -> Fitting:
+    """An even share of each source that is not held out."""
     from models.reference_squares import VIEWS
     from models.sampling import evenly
 
-    views = seen.filter(pl.col("view").is_in(VIEWS))
+    views = squares.filter(~pl.col("fold").is_in(UNSEEN_FOLDS), pl.col("view").is_in(VIEWS))
     chosen = views[evenly(views["group"].to_numpy(), _FITTED_SQUARES, _SEED)]
-    groups = chosen["group"].to_numpy()
-    files = backbone_files(context)
+    return Fitting(chosen, _matrix(context, chosen, "covariates"), chosen["group"].to_numpy())
+
+
+def _densities(context: Context, fitting: Fitting, unseen: Unseen) -> list[Scored]:
+    """The parts that are densities."""
+    from models.density import GAUSSIANS, fit_density
+    from models.parts import FeaturePart
+
     kinds = square_kinds(square_networks(context))
-    backbones = dict(zip((TRAINED, UNTRAINED), files, strict=True))
-    covariates = _matrix(context, chosen, "covariates")
+    backbones = dict(zip((TRAINED, UNTRAINED), backbone_files(context), strict=True))
     found = []
     for name, recipe in PARTS.items():
-        context.say(f"fit {name} on {len(chosen)} squares")
-        density = fit_density(_matrix(context, chosen, recipe.features), covariates, groups, GAUSSIANS, _SEED)
+        context.say(f"fit {name} on {len(fitting.rows)} squares")
+        features = _matrix(context, fitting.rows, recipe.features)
+        density = fit_density(features, fitting.covariates, fitting.groups, GAUSSIANS, _SEED)
         scores = density.score(_matrix(context, unseen.rows, recipe.features), unseen.covariates)
-        part = DensityPart(name, kinds[recipe.features], density)
-        photographs = chosen["photo_id"].n_unique()
-        found.append(Scored(part, scores, backbones.get(recipe.features), recipe.description, photographs))
+        part = FeaturePart(name, kinds[recipe.features], density)
+        found.append(Scored(part, scores, backbones.get(recipe.features), recipe.description, fitting.photographs))
     return found
+
+
+def _linear(context: Context, fitting: Fitting, unseen: Unseen) -> tuple[Scored, dict[str, float]]:
+    """The discriminant of photographs and their reconstructions, and its AUROC on each make that it has not seen."""
+    from sklearn.metrics import roc_auc_score
+
+    from models.discriminant import Described, fit_discriminant
+    from models.parts import FeaturePart
+
+    pairs = context.store.read(PAIRS_TABLE)
+    context.say(f"fit {RECONSTRUCTION_LINEAR} on {len(pairs)} pairs")
+
+    def described(rows: pl.DataFrame, side: str) -> Described:
+        columns = (f"{side}_{HANDMADE}", f"{side}_covariates")
+        return Described(*(np.array(rows[column].to_list(), dtype=np.float64) for column in columns))
+
+    learned = pairs.filter(~pl.col("held_out"))
+    judge = fit_discriminant(
+        Described(_matrix(context, fitting.rows, HANDMADE), fitting.covariates),
+        fitting.groups,
+        described(learned, "photograph"),
+        described(learned, "rebuilt"),
+        _SEED,
+    )
+    numbers = {}
+    for (make,), rows in pairs.filter(pl.col("held_out")).group_by("make", maintain_order=True):
+        sides = [described(rows, side) for side in ("photograph", "rebuilt")]
+        scores = np.concatenate([judge.score(side.features, side.covariates) for side in sides])
+        labels = np.repeat([0, 1], len(rows))
+        numbers[f"auroc_{RECONSTRUCTION_LINEAR}_{make}"] = round(float(roc_auc_score(labels, scores)), 4)
+    part = FeaturePart(RECONSTRUCTION_LINEAR, handmade_features(), judge)
+    scores = judge.score(_matrix(context, unseen.rows, HANDMADE), unseen.covariates)
+    description = "the direction in which reconstructions differ from their photographs, on predictors and spectra"
+    return Scored(part, scores, None, description, learned["photo_id"].n_unique()), numbers
 
 
 def _reconstruction(context: Context, unseen: Unseen) -> Scored:

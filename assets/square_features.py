@@ -1,4 +1,4 @@
-"""Features of the reference photographs by square: of each as it is and of views of it, by four kinds of features.
+"""Features of the reference photographs by square: of each as it is and of views of it, by five kinds of features.
 
 Which pictures are made of a photograph belongs to `models/reference_squares.py`, what is fitted on the features to
 `square_detectors.py`.
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from models.squares import Squares
 
 TABLE = "square_features"
-HANDMADE, TRAINED, UNTRAINED, CODING = "handmade", "trained", "untrained", "coding"
+HANDMADE, CO_OCCURRENCES = "handmade", "co_occurrences"
+TRAINED, UNTRAINED, CODING = "trained", "untrained", "coding"
 
-# By what the side of a square is divided. A patch of the backbones takes 64 px; a quarter of the side has 16 blocks.
-_FACTORS, _CODING_FACTORS = (1, 2), (1, 2, 4)
+# By what the side of a square is divided. A patch of the backbones takes 64 px and goes no further.
+_FACTORS = (1, 2)
 
 Item = tuple[Place, tuple[str, int]]
 """Where a photograph lies, its group and fold."""
@@ -119,17 +120,25 @@ def square_networks(context: Context) -> list[Path]:
 def square_kinds(networks: list[Path]) -> "dict[str, SquareFeatures]":
     """What gives each kind of features, by the files that `square_networks` gave."""
     from models.coding import CodingFeatures
-    from models.square_features import CovarianceFeatures, HandFeatures, Pyramid
+    from models.square_features import CoOccurrences, CovarianceFeatures, Pyramid
 
     *backbones, coder = networks
     kinds: dict[str, SquareFeatures] = {
-        HANDMADE: Pyramid(HandFeatures(), _FACTORS),
-        CODING: Pyramid(CodingFeatures(_loaded_coding(coder)), _CODING_FACTORS),
+        HANDMADE: handmade_features(),
+        CO_OCCURRENCES: Pyramid(CoOccurrences(), _FACTORS),
+        CODING: Pyramid(CodingFeatures(_loaded_coding(coder)), _FACTORS),
     }
     for kind, path in zip((TRAINED, UNTRAINED), backbones, strict=True):
         loaded = loaded_backbone(path)
         kinds[kind] = Pyramid(CovarianceFeatures(loaded.header.preset, loaded.backbone), _FACTORS)
     return kinds
+
+
+def handmade_features() -> "SquareFeatures":
+    """Those that need no network, at their scales."""
+    from models.square_features import HandFeatures, Pyramid
+
+    return Pyramid(HandFeatures(), _FACTORS)
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,9 @@
 """How far what JPEG keeps of a square is from what photographs lead one to expect, coefficient by coefficient.
 
 Here belong the network that predicts the distribution of every coefficient from those around it, and the features made
-of its surprise. Its training is in `coding_run`, the coefficients are in `coefficients`. That generated images show in
-the gap between what they cost to code and what the coder expected to pay is of Cozzolino et al., "Zero-shot detection
-of AI-generated images" (ECCV 2024); there the coder predicts pixels.
+of its surprise. Its training is in `coding_run`, the coefficients are in `coefficients`. That what a lossless coder of
+photographs had not expected tells generated images is of Cozzolino et al., "Zero-shot detection of AI-generated images"
+(ECCV 2024); there the coder predicts pixels, and the surprise is a cost.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.coefficients import COUNT, coefficients
+from models.coefficients import BLOCK, COUNT, coefficients, zigzag
 
 Floats = npt.NDArray[np.float64]
 
 EMBEDDED, AROUND, OWN = 48, 128, 192
 """Channels of a block as its neighbours see it, of what the neighbours say, and of what the block says itself."""
-FEATURES = 2 * COUNT
+FEATURES = 4 * COUNT + 2 * BLOCK * (BLOCK - 1)
 
 _REACH = 2  # blocks, on each side
 # Logarithms of the scale stay between these; a scale of e^-4 knows the number.
 _LOG_SCALES = (-4.0, 6.0)
-# In the table of what a distribution expects: places of its mean between whole numbers, and logarithms of scales.
-_MEANS, _SCALES = 21, 101
-# Added to variances of surprise, in nats squared: where the network is certain there is hardly any.
-_LEAST, _LEAST_MEAN = 0.05, 1e-3
+# Deviates beyond this share of either tail are all alike; added to their mean squares: where the network is certain
+# there is hardly any deviation.
+_TAIL, _LEAST = 1e-4, 1e-2
 _CHUNK = 16
 
 
@@ -102,47 +101,56 @@ def cost(network: CodingNetwork, blocks: Tensor) -> Tensor:
     return nats(means, log_scales, blocks)
 
 
-@cache
-def _expected() -> tuple[Tensor, Tensor]:
-    """Mean and variance, in nats, of what a coefficient costs, by place of the mean and log scale: (21 x 101,) each."""
-    means = torch.linspace(-0.5, 0.5, _MEANS)[:, None]
-    found = []
-    for log_scale in torch.linspace(*_LOG_SCALES, _SCALES):
-        reach = int(12 * torch.exp(log_scale.clamp(min=0)) + 12)
-        numbers = torch.arange(-reach, reach + 1, max(1, reach // 400)).float()[None]
-        costs = nats(means, log_scale, numbers.expand(_MEANS, -1))
-        shares = torch.exp(-costs)
-        shares = shares / shares.sum(dim=1, keepdim=True)
-        mean = (shares * costs).sum(dim=1)
-        found.append((mean, (shares * costs.square()).sum(dim=1) - mean.square()))
-    means_of, variances = (torch.stack(each, dim=1).flatten() for each in zip(*found, strict=True))
-    return means_of, variances
+def deviates(network: CodingNetwork, blocks: Tensor) -> Tensor:
+    """Where each of the coefficients (B, 64, h, w) stands in the distribution expected of it, as a normal deviate.
+
+    Of a whole number it is the middle of what the distribution gives it: where the network is right, these are nearly
+    normal, and those of one block or frequency say nothing of the next.
+    """
+    means, log_scales = network(blocks)
+    precision = torch.exp(-log_scales)
+    below, above = (torch.sigmoid((blocks - means + side) * precision) for side in (-0.5, 0.5))
+    found: Tensor = torch.special.ndtri(((below + above) / 2).clamp(_TAIL, 1 - _TAIL))
+    return found
 
 
 def _surprise(network: CodingNetwork, blocks: Tensor) -> Tensor:
-    """Features (B, 128) of coefficients (B, 64, h, w)."""
-    means, log_scales = network(blocks)
-    low, high = _LOG_SCALES
-    place = ((means - means.round() + 0.5) * (_MEANS - 1)).round().long() * _SCALES
-    place += ((log_scales - low) * ((_SCALES - 1) / (high - low))).round().long()
-    expected, variances = (table.to(blocks.device)[place] for table in _expected())
-    excess = nats(means, log_scales, blocks) - expected
-    by_place = (2, 3)
-    mean = excess.mean(by_place) / torch.sqrt(variances.mean(by_place) + _LEAST_MEAN)
-    return torch.cat([mean, (excess.square() / (variances + _LEAST)).mean(by_place)], dim=1)
+    """Features (B, 368) of coefficients (B, 64, h, w)."""
+    found = deviates(network, blocks)
+    # By row and column of the frequency, 8 x 8, and of the block.
+    placed = found[:, _places().to(blocks.device)].reshape(len(found), BLOCK, BLOCK, *found.shape[2:])
+    by_block = (3, 4)
+    square = placed.square().mean(by_block)
+    least = square + _LEAST
+    features = [
+        (placed[..., 1:] * placed[..., :-1]).mean(by_block) / least,
+        (placed[..., 1:, :] * placed[..., :-1, :]).mean(by_block) / least,
+        (placed[:, 1:] * placed[:, :-1]).mean(by_block) / torch.sqrt(least[:, 1:] * least[:, :-1]),
+        (placed[:, :, 1:] * placed[:, :, :-1]).mean(by_block) / torch.sqrt(least[:, :, 1:] * least[:, :, :-1]),
+        placed.mean(by_block),
+        square,
+    ]
+    return torch.cat([each.flatten(1) for each in features], dim=1)
+
+
+@cache
+def _places() -> Tensor:
+    """Where each frequency, row by row, stands in JPEG's zigzag: (64,)."""
+    return torch.from_numpy(np.argsort(zigzag()))
 
 
 @dataclass(frozen=True, eq=False)
 class CodingFeatures:
-    """What a network had not expected of squares: (n, 128)."""
+    """What a network had not expected of squares: (n, 368)."""
 
     network: CodingNetwork
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Floats:
-        """Features (n, 128) of squares (n, H, W, 3) as `squares` gives them.
+        """Features (n, 368) of squares (n, H, W, 3) as `squares` gives them, at least two blocks high and wide.
 
-        For each of the 64 coefficients the mean over blocks of what it cost beyond what was expected, in deviations,
-        then the mean square of the same. The rows depend on each other by rounding.
+        Of the normal deviates of the coefficients, each by row and column of the frequency: correlation with the block
+        to the right, and below (64 each), with the frequency of the next row, and of the next column (56 each); mean,
+        and mean square (64 each). The rows depend on each other by rounding.
         """
         device = next(self.network.parameters()).device
         found = np.empty((len(pixels), FEATURES))

@@ -32,7 +32,7 @@ def coefficients(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
     rows, columns = height // BLOCK, width // BLOCK
     blocks = luma(pixels).reshape(count, rows, BLOCK, columns, BLOCK).transpose(0, 1, 3, 2, 4) - 128
     waves = dctn(blocks, axes=(-2, -1), norm="ortho") / _steps()
-    ordered = waves.reshape(count, rows, columns, COUNT)[..., _zigzag()]
+    ordered = waves.reshape(count, rows, columns, COUNT)[..., zigzag()]
     return np.ascontiguousarray(np.rint(ordered).transpose(0, 3, 1, 2).astype(np.int16))
 
 
@@ -47,7 +47,7 @@ def _steps() -> npt.NDArray[np.float32]:
 
 
 @cache
-def _zigzag() -> npt.NDArray[np.int64]:
+def zigzag() -> npt.NDArray[np.int64]:
     """Places (64,) in a block of 8 x 8, row by row, from the lowest frequency to the highest."""
 
     def key(place: int) -> tuple[int, int]:

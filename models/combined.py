@@ -19,7 +19,7 @@ from models import conformal
 from models.abstention import Abstention, Reason, too_small
 from models.arrays import within
 from models.described_arrays import pack, unpack
-from models.parts import Part, part_of
+from models.parts import Part, part_of, scores_by_part
 from models.squares import COUNT, Squares, squares
 
 Floats = npt.NDArray[np.float64]
@@ -111,7 +111,7 @@ class CombinedDetector:
         """Examine the squares of one image. ValueError where there is none."""
         if not len(seen):
             raise ValueError("an image without squares cannot be examined")
-        return self.judge({part.name: part.scores(seen) for part in self.parts}, seen.places)
+        return self.judge(scores_by_part(self.parts, seen), seen.places)
 
     def judge(self, by_part: Mapping[str, Floats], places: npt.NDArray[np.int64]) -> Examination:
         """Judge an image by what each part said of its squares: scores (n,) each, for squares at `places` (n, 2)."""
@@ -213,7 +213,8 @@ def calibrate(
     They also say which pictures get no verdict. TooFewCalibrationScoresError where no p-value could be as small as
     `fpr`.
     """
-    scores = {part.name: [part.scores(seen) for seen in photographs] for part in parts}
+    said = [scores_by_part(parts, seen) for seen in photographs]
+    scores = {part.name: [one[part.name] for one in said] for part in parts}
     abstention = Abstention.fit(photographs)
     return calibrate_scores(parts, scores, name=name, sources=sources, fpr=fpr, facts=facts, abstention=abstention)
 

@@ -67,6 +67,17 @@ def pairs(views: npt.NDArray[np.uint8], autoencoders: Sequence[Autoencoder], rng
     return Pairs(photographs, rebuilt_images, makes)
 
 
+def square_pair(
+    view: npt.NDArray[np.uint8], autoencoder: Autoencoder, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """A view (S, S, 3), S a multiple of 8, and its reconstruction, after the same end: each (S - 16, S - 16, 3)."""
+    given = torch.from_numpy(view.copy()).permute(2, 0, 1)[None].float()
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    rebuilt = matched(given, rebuild(autoencoder, given, generator), torch.tensor([rng.uniform(*_EXPONENTS)]).float())
+    made = rebuilt.round().clamp(0, 255)[0].permute(1, 2, 0).to(torch.uint8).numpy()
+    return _finished(view, made, rng)
+
+
 def rebuild(autoencoder: Autoencoder, images: Tensor, generator: torch.Generator) -> Tensor:
     """Reconstructions of images (B, 3, H, W), values 0 to 255."""
     with torch.inference_mode():

@@ -34,10 +34,10 @@ def reference_squares(image: Image, sha256: str) -> Iterator[tuple[str, Squares]
             yield track, squares(seen)
     for number, name in enumerate(VIEWS):
         rng = np.random.default_rng([int(sha256[:16], 16), number])
-        yield name, squares(view(_region(image, rng), rng))
+        yield name, squares(view(region(image, rng), rng))
 
 
-def _region(image: Image, rng: np.random.Generator) -> Image:
+def region(image: Image, rng: np.random.Generator) -> Image:
     """A random part of an image, of at most `_REGION` px on each side."""
     height, width = (min(side, _REGION) for side in image.shape[:2])
     top = int(rng.integers(image.shape[0] - height + 1))

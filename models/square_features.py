@@ -1,12 +1,12 @@
 """Kinds of features that squares have, each by itself and at several scales.
 
-Here belong what such features are, those of a backbone, and the pyramid. The others are in `hand_features` and
-`coding`, the density that is fitted on them in `density`.
+Here belong what such features are, those of a backbone, and the pyramid. The others are in `hand_features`,
+`co_occurrences` and `coding`, what is fitted on them in `density` and `discriminant`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from models.backbone import PATCH, PRESETS, Backbone
+from models.co_occurrences import co_occurrences
 from models.coding import coding_features_of
 from models.content import pooled
 from models.features import covariance_features
@@ -69,7 +70,20 @@ class HandFeatures:
         return {"kind": "handmade"}, {}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class CoOccurrences:
+    """Which residuals stand next to which: (n, 195)."""
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Floats:
+        """Features (n, 195)."""
+        return co_occurrences(pixels)
+
+    def stored(self) -> tuple[Mapping[str, Any], Arrays]:
+        """Their kind; nothing in them was learned."""
+        return {"kind": "co_occurrences"}, {}
+
+
+@dataclass(frozen=True)
 class Pyramid:
     """Features of a square as it is and made smaller, side by side.
 
@@ -79,7 +93,7 @@ class Pyramid:
     """
 
     features: SquareFeatures
-    factors: Sequence[int]
+    factors: tuple[int, ...]
     """By which the side is divided."""
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Floats:
@@ -103,13 +117,15 @@ def reduced(pixels: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]
 def features_of(facts: Mapping[str, Any], arrays: Arrays) -> SquareFeatures:
     """The features that `stored` gave. ValueError for a kind that is not known here."""
     if facts["kind"] == "pyramid":
-        return Pyramid(features_of(facts["of"], arrays), facts["factors"])
+        return Pyramid(features_of(facts["of"], arrays), tuple(facts["factors"]))
     if facts["kind"] == "covariance":
         backbone = Backbone(PRESETS[facts["preset"]])
         backbone.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
         return CovarianceFeatures(facts["preset"], backbone.eval())
     if facts["kind"] == "handmade":
         return HandFeatures()
+    if facts["kind"] == "co_occurrences":
+        return CoOccurrences()
     if facts["kind"] == "coding":
         return coding_features_of(arrays)
     raise ValueError(f"no features of kind {facts['kind']!r} are known")

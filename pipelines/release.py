@@ -21,7 +21,7 @@ CORPORA = {
     "more": ("photos_more.csv", Corpus(source="photos_more.csv", group="repo", use=["train", "reference"])),
     "web": ("web.csv", Corpus(source="web.csv", group="file", use=["reference"])),
 }
-# The networks on reconstructions are no part of the box: they are trained as little as the chain can do with.
+# The network on reconstructions is no part of the box: it is trained as little as the chain can do with.
 RECONSTRUCTION_STEPS = 18
 
 
@@ -37,7 +37,7 @@ def release(corpus: Path, home: Home, box: Path) -> None:
     for name, (table, entry) in CORPORA.items():
         if name not in registered:
             add_corpus(home, name, entry.model_copy(update={"source": str(corpus / table)}))
-    set_reconstruction(home, autoencoder_steps=RECONSTRUCTION_STEPS, steps=RECONSTRUCTION_STEPS)
+    set_reconstruction(home, steps=RECONSTRUCTION_STEPS)
     run(home, say)
     from assets.detection import champion_file
 

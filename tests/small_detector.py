@@ -17,7 +17,7 @@ from models.backbone import PRESETS, random_backbone
 from models.combined import CombinedDetector, calibrate
 from models.density import fit_density
 from models.mixture import MixtureConfig
-from models.parts import DensityPart
+from models.parts import FeaturePart
 from models.square_features import CovarianceFeatures
 from models.squares import Squares, squares
 from warehouse.home import Home, write_text
@@ -56,7 +56,7 @@ def _fitted() -> CombinedDetector:
     return calibrate([part], seen[PHOTOGRAPHS:], name="textures", sources=PHOTOGRAPHS)
 
 
-def untrained_part(name: str, fitting: Sequence[Squares], mixture: MixtureConfig, seed: int = 0) -> DensityPart:
+def untrained_part(name: str, fitting: Sequence[Squares], mixture: MixtureConfig, seed: int = 0) -> FeaturePart:
     """A part of untrained covariances, fitted on pictures of four sources, given as their squares."""
     features = CovarianceFeatures("compact", random_backbone(PRESETS["compact"], seed).eval())
     density = fit_density(
@@ -65,7 +65,7 @@ def untrained_part(name: str, fitting: Sequence[Squares], mixture: MixtureConfig
         np.repeat(np.arange(len(fitting)) % 4, [len(one) for one in fitting]),
         [mixture],
     )
-    return DensityPart(name, features, density)
+    return FeaturePart(name, features, density)
 
 
 def small_home(path: Path, simulated_only: bool = False) -> Home:

@@ -27,7 +27,8 @@ from warehouse.patterns import local_names
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 OWN_DETECTORS = (
-    *("combined", "one_class", "one_class_untrained", "one_class_handmade", "coding", "reconstruction"),
+    *("combined", "one_class", "one_class_untrained", "one_class_handmade", "one_class_co_occurrences"),
+    *("coding", "reconstruction", "reconstruction_linear"),
     *("one_class_published", "complexity", "jpeg_history", "format_rule"),
     "binary",
 )

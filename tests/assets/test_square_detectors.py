@@ -12,9 +12,17 @@ from assets.champion_before import champion_before
 from assets.features import backbone_files
 from assets.pixel_detectors import detectors_on_squares
 from assets.pixel_scores import benchmark_pixel_scores
-from assets.square_detectors import COMBINED_PARTS, PARTS, RECONSTRUCTION, square_detectors
+from assets.reconstruction_pairs import reconstruction_pairs
+from assets.square_detectors import (
+    COMBINED_PARTS,
+    PARTS,
+    RECONSTRUCTION,
+    RECONSTRUCTION_LINEAR,
+    square_detectors,
+)
 from assets.square_features import square_features
 from assets.square_logits import square_logits
+from models.autoencoders import HELD_OUT, MAKES, Autoencoder
 from models.coding import CodingFeatures, CodingNetwork
 from models.combined import CombinedDetector
 from models.reconstruction import ReconstructionNetwork
@@ -24,7 +32,7 @@ from tests.assets.small_home import FOLDS, IN_A_FOLD, SmallHome, picture
 from warehouse.home import UserError
 
 FAKE, NETWORK = "set.gan", "a" * 16
-NAMES = {*PARTS, RECONSTRUCTION, "combined"}
+NAMES = {*PARTS, RECONSTRUCTION, RECONSTRUCTION_LINEAR, "combined"}
 
 
 @pytest.fixture
@@ -43,11 +51,24 @@ def squares(small: SmallHome) -> SmallHome:
     folder = small.home.reconstructions / NETWORK
     folder.mkdir(parents=True)
     save_file(weights, folder / "reconstruction.safetensors")
+    small.write("autoencoders", [{"make": make.name, "autoencoders": NETWORK} for make in MAKES])
+    folder = small.home.autoencoders / NETWORK
+    folder.mkdir(parents=True)
+    save_untrained_autoencoders(folder / "autoencoders.safetensors")
     small.write("coding_networks", [{"network": NETWORK, "steps": 0, "nats": 1.0}])
     folder = small.home.codings / NETWORK
     folder.mkdir(parents=True)
     save_file(dict(CodingFeatures(CodingNetwork()).stored()[1]), folder / "coding.safetensors")
     return small
+
+
+def save_untrained_autoencoders(path: Path) -> None:
+    weights = {
+        f"{make.name}.{name}": tensor.numpy()
+        for make in MAKES
+        for name, tensor in Autoencoder(make).state_dict().items()
+    }
+    save_file(weights, path)
 
 
 def judged_in(small: SmallHome, table: str, partition: str) -> pl.DataFrame:
@@ -60,16 +81,26 @@ def test_squares_become_detectors_that_are_measured(squares: SmallHome) -> None:
     features = context.store.read("square_features")
     assert features["photo_id"].n_unique() == FOLDS * IN_A_FOLD
     assert set(features["view"]) == {"as_shipped", "format_matched", *VIEWS}
-    widths = {name: features[name].list.len().unique().to_list() for name in ("handmade", "trained", "coding")}
-    # Of two scales, and of three.
-    assert widths == {"handmade": [2 * 187], "trained": [2 * 136], "coding": [3 * 128]}
+    kinds = ("handmade", "co_occurrences", "trained", "coding")
+    widths = {name: features[name].list.len().unique().to_list() for name in kinds}
+    # Of two scales each.
+    assert widths == {"handmade": [374], "co_occurrences": [390], "trained": [272], "coding": [736]}
 
     squares.run(square_logits)
     logits = context.store.read("square_logits")
     assert logits["photo_id"].n_unique() == 2 * IN_A_FOLD
     assert logits["logits"].list.len().unique().to_list() == [1]
 
-    squares.run(square_detectors)
+    squares.run(reconstruction_pairs)
+    pairs = context.store.read("reconstruction_pairs")
+    assert pairs["photo_id"].n_unique() == 4 * IN_A_FOLD
+    assert set(pairs.filter(pl.col("fold") == 3)["make"]) <= set(HELD_OUT)
+    assert not set(pairs.filter(pl.col("fold") < 3)["make"]) & set(HELD_OUT)
+    assert (pairs["held_out"] == (pairs["fold"] == 3)).all()
+
+    _, product = square_detectors.materialise(squares.context())
+    judged = {f"auroc_{RECONSTRUCTION_LINEAR}_{make}" for make in set(pairs.filter("held_out")["make"])}
+    assert {name for name in product.numbers if name.startswith("auroc")} == judged
     rows = judged_in(squares, "detectors", "squares")
     assert set(rows["detector"]) == NAMES
     assert set(rows["track"]) == {"as_shipped", "format_matched"}
@@ -80,15 +111,17 @@ def test_squares_become_detectors_that_are_measured(squares: SmallHome) -> None:
     identities = dict(rows.select("detector", "detector_id").iter_rows())
     together = {identities[name] for name in NAMES if name in (*COMBINED_PARTS, "combined")}
     assert len(together) == 1
-    assert identities[RECONSTRUCTION] not in together
+    assert not {identities[RECONSTRUCTION], identities["one_class"]} & together
     trained, untrained = backbone_files(context)
     backbones = dict(rows.select("detector", "backbone").iter_rows())
     assert backbones == {
         "one_class": trained,
         "one_class_untrained": untrained,
         "one_class_handmade": None,
+        "one_class_co_occurrences": None,
         "coding": None,
         RECONSTRUCTION: None,
+        RECONSTRUCTION_LINEAR: None,
         "combined": None,
     }
 
@@ -130,6 +163,9 @@ def test_a_photograph_without_room_for_a_square_is_quarantined(squares: SmallHom
     squares.run(square_features)
     refused = judged_in(squares, "quarantine", "square_features").to_dicts()
     assert [(row["uri"], row["reason"]) for row in refused] == [("small.png", "too_small")]
+    squares.run(reconstruction_pairs)
+    refused = judged_in(squares, "quarantine", "reconstruction_pairs").to_dicts()
+    assert [row["detail"] for row in refused] == ["100 x 100 px; a reconstruction needs 144 on each side"]
 
 
 def test_too_few_photographs_are_named(squares: SmallHome) -> None:
@@ -149,6 +185,7 @@ def test_too_few_photographs_are_named(squares: SmallHome) -> None:
     ]
     squares.write("square_features", rows)
     squares.write("square_logits", [])
+    squares.write("reconstruction_pairs", [])
     # Four photographs in six pictures each are four.
     with pytest.raises(UserError, match="needs at least 9 calibration scores, there are 4; register more"):
         squares.run(square_detectors)

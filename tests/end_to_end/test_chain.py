@@ -62,7 +62,10 @@ def test_the_exif_of_a_simulated_photograph_is_read(finished: Home) -> None:
 
 
 FEATURES = ["complexity", "one_class_published"]
-SQUARES = ["coding", "combined", "one_class", "one_class_handmade", "one_class_untrained", "reconstruction"]
+SQUARES = [
+    *("coding", "combined", "one_class", "one_class_co_occurrences", "one_class_handmade"),
+    *("one_class_untrained", "reconstruction", "reconstruction_linear"),
+]
 PIXELS = ["binary", "brightness", "jpeg_history", *SQUARES]
 GRID = ["blur_1", "jpeg_75", "jpeg_95", "none", "resize_0.5", "resize_0.5+jpeg_75"]
 SETS = ["halved", "simulated"]

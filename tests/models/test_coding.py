@@ -13,14 +13,15 @@ from models.coding import (
     FEATURES,
     CodingFeatures,
     CodingNetwork,
-    _expected,
+    _surprise,
     coding_features_of,
     cost,
+    deviates,
     load_coding,
     nats,
 )
 from models.coding_config import CodingConfig
-from models.coefficients import COUNT
+from models.coefficients import COUNT, zigzag
 from models.stopping import TrainingStoppedError
 from models.train import run_job, train_coding
 from tests.models.synthetic_crops import photograph, png
@@ -79,16 +80,61 @@ def test_far_from_what_was_expected_costs_are_finite_and_have_a_gradient() -> No
     assert scales.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("log_scale", [-1.0, 0.5, 2.0])
-def test_what_is_expected_is_what_draws_cost(log_scale: float) -> None:
+class Known(CodingNetwork):
+    """Expects the same of every coefficient."""
+
+    def __init__(self, mean: float, log_scale: float) -> None:
+        super().__init__()
+        self.mean, self.log_scale = mean, log_scale
+
+    def forward(self, blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.full_like(blocks, self.mean), torch.full_like(blocks, self.log_scale)
+
+
+def drawn(mean: float, log_scale: float, blocks: int = 24) -> torch.Tensor:
+    """Coefficients (1, 64, h, w) as such a network expects them."""
     rng = np.random.default_rng(0)
-    mean = 0.25
-    drawn = torch.from_numpy(np.rint(rng.logistic(mean, np.exp(log_scale), 200_000)))
-    costs = nats(torch.tensor(mean).double(), torch.tensor(log_scale).double(), drawn)
-    place = round((mean + 0.5) * 20) * 101 + round((log_scale + 4) * 10)
-    means, variances = _expected()
-    assert float(means[place]) == pytest.approx(float(costs.mean()), abs=0.01)
-    assert float(variances[place]) == pytest.approx(float(costs.var()), rel=0.03, abs=0.005)
+    return torch.from_numpy(np.rint(rng.logistic(mean, np.exp(log_scale), (1, COUNT, blocks, blocks)))).float()
+
+
+@pytest.mark.parametrize(("log_scale", "tolerance"), [(0.5, 0.08), (2.0, 0.02), (4.0, 0.02)])
+def test_deviates_of_what_was_expected_are_normal(log_scale: float, tolerance: float) -> None:
+    found = deviates(Known(0.25, log_scale), drawn(0.25, log_scale))
+    assert float(found.mean()) == pytest.approx(0, abs=0.02)
+    # Of coarse whole numbers the middle varies less than the number might.
+    assert float(found.std()) == pytest.approx(1, abs=tolerance)
+
+
+def test_what_is_certain_and_true_does_not_deviate() -> None:
+    given = torch.zeros(1, COUNT, 3, 3)
+    assert float(deviates(Known(0.0, -4.0), given).abs().max()) < 1e-3
+    assert float(deviates(Known(0.0, -4.0), given + 900).min()) == pytest.approx(3.719, abs=1e-3)
+
+
+def test_blocks_that_repeat_are_correlated_and_independent_ones_are_not() -> None:
+    free = drawn(0.0, 2.0)
+    repeated = free[..., ::2].repeat_interleave(2, dim=3)
+    network = Known(0.0, 2.0)
+    right, below = 64, 64
+    for given, wanted in ((free, 0.0), (repeated, 12 / 23)):
+        found = _surprise(network, given)[0]
+        assert float(found[:right].mean()) == pytest.approx(wanted, abs=0.02)
+        assert float(found[right : right + below].mean()) == pytest.approx(0, abs=0.02)
+        assert float(found[128:240].mean()) == pytest.approx(0, abs=0.02)
+        assert found[240:304] == pytest.approx(torch.zeros(64), abs=0.2)
+        assert float(found[304:].mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_frequencies_are_paired_by_row_and_column() -> None:
+    free = drawn(0.0, 2.0)
+    order = np.argsort(zigzag())
+    placed = free[:, order].reshape(1, 8, 8, 24, 24)
+    placed[:, 3, 5] = placed[:, 2, 5]
+    found = _surprise(Known(0.0, 2.0), placed.flatten(1, 2)[:, zigzag()])[0]
+    by_row, by_column = found[128:184].reshape(7, 8), found[184:240].reshape(8, 7)
+    assert float(by_row[2, 5]) > 0.9
+    assert by_row.abs().flatten().sort().values[:-1].max() < 0.3
+    assert by_column.abs().max() < 0.3
 
 
 def pixels(count: int, seed: int = 0) -> np.ndarray:

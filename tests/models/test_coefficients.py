@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from scipy.fft import idctn
 
-from models.coefficients import BLOCK, COUNT, _steps, _zigzag, coefficients
+from models.coefficients import BLOCK, COUNT, _steps, coefficients, zigzag
 from models.content import luma
 from models.squares import SIDE, squares
 
@@ -55,7 +55,7 @@ def test_pixels_follow_from_them() -> None:
     found = coefficients(pixels).transpose(0, 2, 3, 1)
     assert (found != 0).any(axis=(0, 1, 2)).all()
     placed = np.empty(found.shape)
-    placed[..., _zigzag()] = found
+    placed[..., zigzag()] = found
     planes = idctn(placed.reshape(*found.shape[:3], BLOCK, BLOCK) * _steps(), axes=(-2, -1), norm="ortho") + 128
     there = luma(pixels).reshape(len(pixels), SIDE // BLOCK, BLOCK, SIDE // BLOCK, BLOCK).transpose(0, 1, 3, 2, 4)
     # A pixel is three rounded numbers, and rounded chroma that is not clipped leaves luma alone.

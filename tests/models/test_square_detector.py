@@ -8,7 +8,7 @@ from models.combined import CombinedDetector, Examination, calibrate
 from models.density import fit_density
 from models.detector import BenchmarkImage, FileFacts
 from models.mixture import MixtureConfig
-from models.parts import DensityPart
+from models.parts import FeaturePart
 from models.square_detector import SquareDetector
 from models.square_features import HandFeatures
 from models.squares import Squares, squares
@@ -32,7 +32,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     groups = np.repeat(np.arange(5), 20)
     single = [MixtureConfig(components=1, dimension=16, shrinkage=0.5)]
     density = fit_density(HandFeatures()(pixels), covariates, groups, single)
-    parts = [DensityPart(name, HandFeatures(), density) for name in ("first", "second")]
+    parts = [FeaturePart(name, HandFeatures(), density) for name in ("first", "second")]
     detector = calibrate(parts, photographs[25:], name="made", sources=25)
     path = tmp_path_factory.mktemp("detector") / detector.identity / "detector.safetensors"
     path.parent.mkdir()

@@ -5,8 +5,16 @@ import numpy.typing as npt
 import pytest
 
 from models.backbone import PRESETS, random_backbone
+from models.co_occurrences import co_occurrences
 from models.hand_features import hand_features
-from models.square_features import CovarianceFeatures, HandFeatures, Pyramid, SquareFeatures, reduced
+from models.square_features import (
+    CoOccurrences,
+    CovarianceFeatures,
+    HandFeatures,
+    Pyramid,
+    SquareFeatures,
+    reduced,
+)
 from models.squares import SIDE, squares
 from tests.models.synthetic_images import picture
 
@@ -29,7 +37,12 @@ def test_covariances_are_means_over_the_patches_of_a_square(pixels: npt.NDArray[
     assert COVARIANCES(pixels) == pytest.approx(alone.mean(axis=1), rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("features", [HandFeatures(), COVARIANCES])
+def test_co_occurrences_are_known_by_their_kind(pixels: npt.NDArray[np.uint8]) -> None:
+    assert np.array_equal(CoOccurrences()(pixels), co_occurrences(pixels))
+    assert CoOccurrences().stored() == ({"kind": "co_occurrences"}, {})
+
+
+@pytest.mark.parametrize("features", [HandFeatures(), CoOccurrences(), COVARIANCES])
 def test_a_pyramid_holds_the_features_of_each_scale(features: SquareFeatures, pixels: npt.NDArray[np.uint8]) -> None:
     found = Pyramid(features, (1, 2))(pixels)
     assert found == pytest.approx(np.hstack([features(pixels), features(reduced(pixels, 2))]), rel=1e-4, abs=1e-5)

@@ -12,7 +12,7 @@ from models.box import BOX_CLAIMS
 from models.combined import CombinedDetector
 from pipelines import release
 from warehouse.home import Home, UserError
-from warehouse.registry import Corpus, add_corpus, set_coding, set_training
+from warehouse.registry import Corpus, add_corpus, set_coding, set_reconstruction, set_training
 from warehouse.simulator import simulate_corpus
 
 # The command puts its files into the package; here they go elsewhere.
@@ -42,6 +42,7 @@ def test_a_release_is_made_in_one_go(tmp_path: Path) -> None:
             writer.writerows([path, path.parent] for path in pictures[rows])
     set_training(home, steps=12, crops=1)
     set_coding(home, steps=12)
+    set_reconstruction(home, autoencoder_steps=18)
     box = tmp_path / "box" / "detector.safetensors"
     box.parent.mkdir()
     program = tmp_path / "make.py"
