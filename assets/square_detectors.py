@@ -229,9 +229,7 @@ def _densities(context: Context, fitting: Fitting, unseen: Unseen) -> list[Score
 
 def _linear(context: Context, fitting: Fitting, unseen: Unseen) -> tuple[Scored, dict[str, float]]:
     """The discriminant of photographs and their reconstructions, and its AUROC on each make that it has not seen."""
-    from sklearn.metrics import roc_auc_score
-
-    from models.discriminant import Described, fit_discriminant
+    from models.discriminant import Described, fit_discriminant, told
     from models.parts import FeaturePart
 
     pairs = context.store.read(PAIRS_TABLE)
@@ -251,10 +249,8 @@ def _linear(context: Context, fitting: Fitting, unseen: Unseen) -> tuple[Scored,
     )
     numbers = {}
     for (make,), rows in pairs.filter(pl.col("held_out")).group_by("make", maintain_order=True):
-        sides = [described(rows, side) for side in ("photograph", "rebuilt")]
-        scores = np.concatenate([judge.score(side.features, side.covariates) for side in sides])
-        labels = np.repeat([0, 1], len(rows))
-        numbers[f"auroc_{RECONSTRUCTION_LINEAR}_{make}"] = round(float(roc_auc_score(labels, scores)), 4)
+        auroc = told(judge, described(rows, "photograph"), described(rows, "rebuilt"))
+        numbers[f"auroc_{RECONSTRUCTION_LINEAR}_{make}"] = round(auroc, 4)
     part = FeaturePart(RECONSTRUCTION_LINEAR, handmade_features(), judge)
     scores = judge.score(_matrix(context, unseen.rows, HANDMADE), unseen.covariates)
     description = "the direction in which reconstructions differ from their photographs, on predictors and spectra"

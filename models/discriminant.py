@@ -79,6 +79,16 @@ def fit_discriminant(
     return Discriminant(conditioning, direction, fit_normaliser(scores, reference.covariates, terms))
 
 
+def told(judge: Discriminant, photographs: Described, rebuilt: Described) -> float:
+    """How well photographs and reconstructions are told by their scores: AUROC."""
+    # Loaded here: it is judging alone that needs scikit-learn, and an answer does not wait for it.
+    from sklearn.metrics import roc_auc_score
+
+    scores = [judge.score(side.features, side.covariates) for side in (photographs, rebuilt)]
+    labels = np.repeat([0, 1], [len(side) for side in scores])
+    return float(roc_auc_score(labels, np.concatenate(scores)))
+
+
 def _rests(conditioning: Conditioning, features: Floats, covariates: Floats) -> Floats:
     return np.clip(conditioning.apply(features, covariates), -_CLIP, _CLIP)
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -17,7 +18,8 @@ from assets.calibration import (
 )
 from models.archive_checks import Fit
 from models.combined import CombinedDetector
-from models.squares import Squares
+from models.parts import FeaturePart
+from models.square_features import SquareFeatures
 from tests.models.small_detector import small_detector, texture
 from warehouse.home import Home, UserError, write_text
 
@@ -59,19 +61,22 @@ def made(home: Home, detector: CombinedDetector, archive: Path, fpr: float = 0.0
 
 
 class Counted:
-    """A part that counts the photographs it judges, and stops a run after some."""
+    """Features that count the photographs they are asked of, and stop a run after some."""
 
     def __init__(self, detector: CombinedDetector, monkeypatch: pytest.MonkeyPatch, stop_after: int = 1000) -> None:
         self.count = 0
-        score = type(detector.parts[0]).scores
+        part = detector.parts[0]
+        assert isinstance(part, FeaturePart)
+        kind = type(part.features)
+        describe = kind.__call__
 
-        def counted(part: object, seen: Squares) -> object:
+        def counted(features: SquareFeatures, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
             if self.count == stop_after:
                 raise KeyboardInterrupt
             self.count += 1
-            return score(part, seen)  # type: ignore[arg-type]
+            return describe(features, pixels)
 
-        monkeypatch.setattr(type(detector.parts[0]), "scores", counted)
+        monkeypatch.setattr(kind, "__call__", counted)
 
 
 def test_every_file_is_judged_or_refused_with_a_reason(home: Home, detector: CombinedDetector, archive: Path) -> None:
