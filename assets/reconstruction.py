@@ -99,6 +99,7 @@ def reconstruction(context: Context) -> Product:
     """Train networks to tell views of photographs from their own reconstructions; held-out makes judge them."""
     from models.autoencoders import HELD_OUT
 
+    made_by = {"autoencoders": str(autoencoders_file(context))}
     rows: Rows = []
     judged: Rows = []
     numbers: dict[str, int | float | str] = {}
@@ -107,7 +108,6 @@ def reconstruction(context: Context) -> Product:
         config = _network_config(context, number)
         identity = digest([reconstruction.provenance(context)["inputs"], config])
         folder = context.home.reconstructions / identity
-        made_by = {"autoencoders": str(autoencoders_file(context))}
         job = crops_job(context, reconstruction, folder, "reconstruction", config) | made_by
         said = f"train network {number + 1} of {context.registry.reconstruction.networks}"
         metrics = trained(context, NETWORK_FILE, said, job)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from assets.corpus import CALIBRATION, photo_places, photos, reference_photographs, splits
+from assets.corpus import CALIBRATION, photos, reference_photographs, splits
 from assets.pictures import decoded_pictures
 from assets.reconstruction import autoencoders, autoencoders_file
+from assets.reference_shards import Item, described_photographs
 from assets.square_features import handmade_features
 from assets.stage import Context, Product, stage
-from warehouse.places import Place, Source
-from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources
+from warehouse.places import Source
+from warehouse.shards import Quarantined, Rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 TABLE = "reconstruction_pairs"
 # Pairs of a photograph.
 _PAIRS = 4
-
-Item = tuple[Place, tuple[str, int]]
 
 
 @stage(
@@ -39,27 +37,10 @@ Item = tuple[Place, tuple[str, int]]
 def reconstruction_pairs(context: Context) -> Product:
     """Features of squares and of their reconstructions: of makes learned from in folds 0-2, of held-out ones in 3."""
     reference = reference_photographs(context).filter(pl.col("fold") != CALIBRATION)
-    items: list[Item] = list(zip(photo_places(reference), reference.select("group", "fold").iter_rows(), strict=True))
     file = autoencoders_file(context)
-    compute = context.compute.networks()
-    rows, refused = run_shards(
-        context.store,
-        compute,
-        TABLE,
-        cut_shards(
-            TABLE,
-            items,
-            lambda item: item[0].sha256,
-            lambda item: [*item[0][:3], *item[1]],
-            [context.version, file.parent.name],
-        ),
-        partial(describe_pairs, file, corpus_sources(context.home, context.registry), compute.cores_each),
-        progress=context.progress("reconstructions of the reference"),
-        again=context.force,
-    )
-    quarantined = sum(shard.rows for shard in refused)
-    numbers = {"photographs": len(items) - quarantined, "quarantined": quarantined}
-    return Product({TABLE: rows}, numbers, {TABLE: refused})
+    describe = partial(describe_pairs, file)
+    made_from = [file.parent.name]
+    return described_photographs(context, TABLE, reference, describe, made_from, "reconstructions")
 
 
 def describe_pairs(
@@ -73,6 +54,7 @@ def describe_pairs(
     from models.rebuilt_squares import LEAST, rebuilt_squares
     from models.threads import one_thread
 
+    handmade = handmade_features()
     loaded = load_autoencoders(file)
     by_held_out = {kept: [each for each in loaded if (each.make.name in HELD_OUT) is kept] for kept in (False, True)}
     rows: Rows = []
@@ -91,7 +73,7 @@ def describe_pairs(
             columns: dict[str, npt.NDArray[Any]] = {}
             for prefix, squares in zip(("photograph", "rebuilt"), map(np.stack, sides), strict=True):
                 columns[f"{prefix}_covariates"] = covariates_each(squares)
-                columns[f"{prefix}_handmade"] = handmade_features()(squares)
+                columns[f"{prefix}_handmade"] = handmade(squares)
             keys = {"photo_id": place.sha256, "corpus": place.source, "group": group, "fold": fold}
             for pair, make in enumerate(makes):
                 vectors = {name: values[pair].astype(np.float32).tolist() for name, values in columns.items()}

@@ -13,14 +13,14 @@ import numpy as np
 
 from assets.backbone import backbone, untrained_backbone
 from assets.coding import coding, coding_file
-from assets.corpus import photo_places, photos, reference_photographs, splits
+from assets.corpus import photos, reference_photographs, splits
 from assets.features import backbone_files, loaded_backbone
 from assets.pictures import decoded_pictures
+from assets.reference_shards import Item, described_photographs
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
 from warehouse.places import Place, Source
-from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources
+from warehouse.shards import Quarantined, Rows
 
 if TYPE_CHECKING:
     from models.coding import CodingNetwork
@@ -33,9 +33,6 @@ TRAINED, UNTRAINED, CODING = "trained", "untrained", "coding"
 
 # By what the side of a square is divided. A patch of the backbones takes 64 px and goes no further.
 _FACTORS = (1, 2)
-
-Item = tuple[Place, tuple[str, int]]
-"""Where a photograph lies, its group and fold."""
 
 
 @stage(
@@ -51,32 +48,10 @@ def square_features(context: Context) -> Product:
         raise UserError(
             "no reference photographs: register a corpus with `sdaie corpus add NAME SOURCE --use reference`"
         )
-    groups = list(reference.select("group", "fold").iter_rows())
-    items: list[Item] = list(zip(photo_places(reference), groups, strict=True))
     networks = square_networks(context)
-    made_from = [context.version, *(file.parent.name for file in networks)]
-    compute = context.compute.networks()
-    sources = corpus_sources(context.home, context.registry)
-    rows, refused = run_shards(
-        context.store,
-        compute,
-        TABLE,
-        cut_shards(TABLE, items, _content, lambda item: [*item[0][:3], *item[1]], made_from),
-        partial(describe_squares, networks, sources, compute.cores_each),
-        progress=context.progress("squares of the reference"),
-        again=context.force,
-    )
-    quarantined = sum(shard.rows for shard in refused)
-    numbers = {
-        "photographs": len(items) - quarantined,
-        "quarantined": quarantined,
-        "squares": sum(shard.rows for shard in rows),
-    }
-    return Product({TABLE: rows}, numbers, {TABLE: refused})
-
-
-def _content(item: Item) -> str:
-    return item[0].sha256
+    describe = partial(describe_squares, networks)
+    made_from = [file.parent.name for file in networks]
+    return described_photographs(context, TABLE, reference, describe, made_from, "squares")
 
 
 def describe_squares(

@@ -61,7 +61,7 @@ def pairs(views: npt.NDArray[np.uint8], autoencoders: Sequence[Autoencoder], rng
         fakes[chosen] = matched(given[chosen], rebuilt, exponents)
         for row in rows:
             makes[row] = make
-    made = fakes.round().clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    made = _pixels(fakes)
     finished = [_finished(photograph, fake, rng) for photograph, fake in zip(views, made, strict=True)]
     photographs, rebuilt_images = (np.stack(side) for side in zip(*finished, strict=True))
     return Pairs(photographs, rebuilt_images, makes)
@@ -74,8 +74,7 @@ def square_pair(
     given = torch.from_numpy(view.copy()).permute(2, 0, 1)[None].float()
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     rebuilt = matched(given, rebuild(autoencoder, given, generator), torch.tensor([rng.uniform(*_EXPONENTS)]).float())
-    made = rebuilt.round().clamp(0, 255)[0].permute(1, 2, 0).to(torch.uint8).numpy()
-    return _finished(view, made, rng)
+    return _finished(view, _pixels(rebuilt)[0], rng)
 
 
 def rebuild(autoencoder: Autoencoder, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -95,6 +94,11 @@ def matched(images: Tensor, rebuilt: Tensor, exponents: Tensor) -> Tensor:
     energy, wanted = (_energy(part - _mean(part, _FINE)) for part in (near, images))
     gains = (wanted / energy).pow(0.5 * exponents.view(-1, 1, 1, 1)).clamp(*_GAINS)
     return near + (gains - 1) * fine
+
+
+def _pixels(images: Tensor) -> npt.NDArray[np.uint8]:
+    """Images (B, 3, H, W) as pixels (B, H, W, 3)."""
+    return images.round().clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8).numpy()
 
 
 def _energy(fine: Tensor) -> Tensor:
