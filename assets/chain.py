@@ -10,6 +10,7 @@ from assets.benchmark_metrics import benchmark_calibration, benchmark_comparison
 from assets.benchmark_scores import benchmark_scores
 from assets.binary import binary_networks
 from assets.binary_images import binary_crops, binary_images
+from assets.camera_statistics import camera_statistics
 from assets.champion_before import champion_before
 from assets.coding import coding
 from assets.corpus import photos, splits
@@ -47,6 +48,7 @@ STAGES: tuple[Stage, ...] = (
     pretext_targets,
     backbone,
     untrained_backbone,
+    camera_statistics,
     binary_images,
     binary_crops,
     binary_networks,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from assets.detection import Answered, Chosen
 from models.box import BOX, BOX_CLAIMS
-from models.claims import DOUBTED, Claim, Claims, TooSmallError
+from models.camera_statistics import TooSmallError
+from models.claims import DOUBTED, Claim, Claims
 from warehouse.answer_page import Claim as ShownClaim
 from warehouse.exif_rules import RowValue, normalise
 from warehouse.exiftool import ExifReader, ExifRecord
@@ -70,13 +71,13 @@ def claims_of_pictures(chosen: Chosen, home: Home) -> Iterator[Callable[[Answere
             return
 
         def held_against(answered: Answered) -> list[ShownClaim]:
-            if answered.patches is None:
+            if answered.unchanged is None:
                 return []
             try:
                 data = Path(answered.answer.file).read_bytes()
                 if hashlib.sha256(data).hexdigest() != answered.answer.sha256:
                     return []
-                judged = claims.judge_patches(answered.patches, read(data))
+                judged = claims.judge_squares(answered.unchanged, read(data))
             except (OSError, RefusedError, TooSmallError):
                 return []
             return _shown(judged)

@@ -59,13 +59,13 @@ class HeatMap:
 class Answered:
     """An answer; where asked for, the picture as it is looked at, small, and its heat map if it has squares.
 
-    `patches` (n, 64, 64, 3) are then what EXIF is held against.
+    `unchanged` (n, 128, 128, 3) are then what EXIF is held against: squares with their pixels as they are.
     """
 
     answer: Answer
     picture: Image.Image | None = None
     heat_map: HeatMap | None = None
-    patches: npt.NDArray[np.uint8] | None = None
+    unchanged: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _answered(judge: Judge, item: _Item) -> Answered:
         return Answered(answer)
     picture = upright(Image.fromarray(seen.shown.picture), seen.shown.orientation)
     heat_map = _heat_map(judge, seen.shown) if len(seen.shown.regions) else None
-    return Answered(answer, picture, heat_map, seen.shown.patches)
+    return Answered(answer, picture, heat_map, seen.shown.unchanged)
 
 
 def _heat_map(judge: Judge, shown: Shown) -> HeatMap:

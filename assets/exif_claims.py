@@ -1,4 +1,4 @@
-"""EXIF against pixels: what the pretext heads say of held-out photographs, and how well that tells swapped metadata.
+"""EXIF against pixels: what is read from held-out photographs, and how well that tells swapped metadata.
 
 What is learned of a claim, its calibration and the measure belong to `models/`; this module gives them photographs of
 the folds that the backbone has not learned from, with their own EXIF, and keeps the result. The judgement of one
@@ -6,6 +6,7 @@ picture belongs to `claims.py`.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from assets.backbone import backbone, imported_identity, pretext_targets
+from assets.camera_statistics import camera_statistics
 from assets.corpus import UNSEEN_FOLDS, photo_places, photos
 from assets.features import loaded_backbone, trained_backbone
 from assets.pictures import decoded_pictures
@@ -25,9 +27,11 @@ from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
 from warehouse.sources import corpus_sources
 
 if TYPE_CHECKING:
+    from models.bootstrap import Estimate
     from models.plausibility import Claimed, Outputs
-    from models.swaps import Exchange
-    from models.weights import LoadedBackbone
+    from models.swaps import Exchange, Told
+    from models.tag_readers import TagReader
+    from models.tag_regression import TagRegression
 
 ANOTHER_SOURCE, SAME_CORPUS, ANOTHER_MODEL = "another_source", "same_corpus", "another_model"
 
@@ -71,27 +75,24 @@ def ask_heads(
     weights: Path, sources: dict[str, Source], decoders: int, places: tuple[Place, ...]
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `pretext_outputs` for some photographs, and those whose pixels cannot be had or that are too small."""
-    from models.claims import TooSmallError, claim_patches, head_outputs
-    from models.pretext import PretextHeads
+    from models.camera_statistics import TooSmallError, statistics_squares
+    from models.tag_readers import HeadsReader
     from models.threads import one_thread
 
-    loaded = loaded_backbone(weights)
-    assert isinstance(loaded.heads, PretextHeads)
     known: list[tuple[str, npt.NDArray[np.uint8]]] = []
     refused: list[Quarantined] = []
     for place, image in decoded_pictures(sources, places, refused, decoders):
         try:
-            known.append((place.sha256, claim_patches(image)))
+            known.append((place.sha256, statistics_squares(image)))
         except TooSmallError as error:
-            reason = "fewer_than_4_patches"
-            refused.append(Quarantined(place.source, place.uri, reason, str(error), place.sha256))
+            refused.append(Quarantined(place.source, place.uri, "too_small", str(error), place.sha256))
     if not known:
         return [], refused
     with one_thread():
-        outputs = head_outputs(loaded.backbone, loaded.heads, [patches for _, patches in known])
+        outputs = HeadsReader.of(loaded_backbone(weights))([squares for _, squares in known])
     rows = [
-        {"photo_id": photo_id, "backbone": weights.parent.name, "patches": len(patches), "outputs": said.tolist()}
-        for (photo_id, patches), said in zip(known, outputs, strict=True)
+        {"photo_id": photo_id, "backbone": weights.parent.name, "squares": len(squares), "outputs": said.tolist()}
+        for (photo_id, squares), said in zip(known, outputs.astype(np.float32), strict=True)
     ]
     return rows, refused
 
@@ -104,76 +105,140 @@ def _claims_files(context: Context) -> Iterator[Path]:
 @stage(
     group="detection",
     tables=["exif_claims"],
-    upstream=[photos, pretext_targets, backbone, pretext_outputs],
+    upstream=[photos, pretext_targets, backbone, camera_statistics, pretext_outputs],
     kinds=["safetensors"],
     files=_claims_files,
 )
 def exif_claims(context: Context) -> Product:
     """How well the pixels tell a photograph's own EXIF from another's, on held-out sources; and what judges a picture.
 
-    Cross-fitted by source. Nothing is learned where the heads have no names or fewer than two sources are held out.
+    By a regression on statistics and by the heads of the trained backbone, cross-fitted by source; what tells it better
+    judges pictures. Nothing is learned where fewer than two sources are held out.
     """
     from models.claims import calibrate
-    from models.swaps import NAMES, cross_fitted, exchange, halves, told
+    from models.swaps import JOINT, cross_fitted, exchange, halves, told
 
-    if context.store.read("pretext_outputs", columns=["photo_id"]).is_empty():
-        return Product({"exif_claims": frame("exif_claims", [])}, {"photographs": 0})
-    rows, outputs, claimed, loaded = held_out_claims(context)
-    if rows["group"].n_unique() < 2:
-        return Product({"exif_claims": frame("exif_claims", [])}, {"photographs": len(rows)})
-    identity = rows["backbone"][0]
-    groups = rows["group"].to_numpy()
-    parts = halves(outputs, claimed, groups)
-    own = cross_fitted(parts, outputs, claimed)
-    exchanged = exchange(parts, outputs, claimed, groups)
-    measured = {
-        swapped_with: told(exchanged, own, groups, chosen) for swapped_with, chosen in strata(rows, exchanged).items()
-    }
-    aurocs = {tag: found.auroc for tag, found in measured[ANOTHER_SOURCE].items()}
-    claims = calibrate(loaded, outputs, claimed, groups, aurocs)
+    readings = held_out_readings(context)
+    photographs = len(readings[0].rows)
+    if readings[0].rows["group"].n_unique() < 2:
+        return Product({"exif_claims": frame("exif_claims", [])}, {"photographs": photographs})
+    identity, _ = trained_backbone(context)
+    table: list[dict[str, Any]] = []
+    aurocs: list[Mapping[str, Estimate]] = []
+    for reading in readings:
+        groups = reading.rows["group"].to_numpy()
+        parts = halves(reading.outputs, reading.claimed, groups)
+        own = cross_fitted(parts, reading.outputs, reading.claimed)
+        exchanged = exchange(parts, reading.outputs, reading.claimed, groups)
+        measured = {
+            kind: told(exchanged, own, groups, chosen) for kind, chosen in strata(reading.rows, exchanged).items()
+        }
+        aurocs.append({tag: found.auroc for tag, found in measured[ANOTHER_SOURCE].items()})
+        table += _rows(identity, reading.reader.kind, measured, own)
+    joint = [each[JOINT].value or 0.0 for each in aurocs]
+    best = joint.index(max(joint))
+    judge = readings[best]
+    claims = calibrate(judge.reader, judge.outputs, judge.claimed, judge.rows["group"].to_numpy(), aurocs[best])
     with atomic_path(context.home.claims(identity)) as temporary:
         temporary.write_bytes(claims.to_bytes())
-    quantiles = {tag: _quantiles(own[:, column]) for column, tag in enumerate(NAMES)}
-    table = [
-        {
-            "backbone": identity,
-            "tag": tag,
-            "swapped_with": swapped_with,
-            "photographs": found.photographs,
-            "sources": found.sources,
-            "pairs": found.pairs,
-            "auroc": found.auroc.value,
-            "auroc_low": found.auroc.low,
-            "auroc_high": found.auroc.high,
-            "found_at_5": found.found,
-            **quantiles[tag],
-        }
-        for swapped_with, by_tag in measured.items()
+    for row in table:
+        row["judges"] = row["read_by"] == judge.reader.kind
+    numbers = {
+        f"auroc_{reading.reader.kind}_{tag}": round(found.value, 4)
+        for reading, by_tag in zip(readings, aurocs, strict=True)
         for tag, found in by_tag.items()
-    ]
-    numbers = {f"auroc_{tag}": round(found.value, 4) for tag, found in aurocs.items() if found.value is not None}
-    return Product({"exif_claims": frame("exif_claims", table)}, {"photographs": len(rows), **numbers})
+        if found.value is not None
+    }
+    return Product(
+        {"exif_claims": frame("exif_claims", table)},
+        {"photographs": photographs, "judged_by": judge.reader.kind, **numbers},
+    )
 
 
-def held_out_claims(context: Context) -> tuple[pl.DataFrame, "Outputs", "Claimed", "LoadedBackbone"]:
-    """Held-out photographs, what the heads say of them, what their EXIF claims, and the backbone in use.
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Held-out photographs, what a reader of tags says of them, and what their EXIF claims.
 
-    The rows have photo_id, group, corpus, backbone and tags; there is at least one.
+    `rows` have photo_id, group, corpus and tags.
     """
-    from models.claims import split_outputs
-    from models.plausibility import Claimed
+
+    rows: pl.DataFrame
+    reader: "TagReader"
+    outputs: "Outputs"
+    claimed: "Claimed"
+
+
+def held_out_readings(context: Context) -> list[Reading]:
+    """By a regression that learned from the other photographs, then, where they have names, by the pretext heads."""
+    from models.tag_readers import HeadsReader, StatisticsReader
     from models.weights import load_backbone
 
-    rows = (
-        _asked(context)
-        .join(context.store.read("pretext_outputs"), on="photo_id")
-        .join(context.store.read("photos", columns=["photo_id", "corpus"]), on="photo_id")
-        .sort("photo_id")
-    )
-    loaded = load_backbone(trained_backbone(context)[1])
-    assert loaded.header.vocabulary is not None
-    outputs = split_outputs(np.stack(rows["outputs"].to_list()), loaded.header.vocabulary)
-    return rows.drop("outputs"), outputs, Claimed.of(rows.to_dicts(), loaded.header.vocabulary), loaded
+    corpora = context.store.read("photos", columns=["photo_id", "corpus"])
+    described = context.store.read("pretext_targets").join(context.store.read("camera_statistics"), on="photo_id")
+    described = described.join(corpora, on="photo_id").sort("photo_id")
+    unseen = pl.col("fold").is_in(UNSEEN_FOLDS)
+    held_out, learned_from = described.filter(unseen), described.filter(~unseen)
+    regression = fitted(learned_from)
+    readings = [_reading(StatisticsReader(regression), held_out, regression.outputs(statistics_of(held_out)))]
+    said = context.store.read("pretext_outputs").select("photo_id", "outputs")
+    if len(said):
+        rows = held_out.join(said, on="photo_id").sort("photo_id")
+        reader = HeadsReader.of(load_backbone(trained_backbone(context)[1]))
+        readings.append(_reading(reader, rows, np.stack(rows["outputs"].to_list())))
+    return readings
+
+
+def fitted(rows: pl.DataFrame) -> "TagRegression":
+    """The regression of tags on statistics that rows of `pretext_targets` with `camera_statistics` teach."""
+    from models.plausibility import Claimed
+    from models.pretext import CATEGORICAL, Vocabulary
+    from models.tag_regression import fit_tags
+    from models.threads import one_thread
+
+    vocabulary = Vocabulary.of({tag: rows[tag].to_list() for tag in CATEGORICAL})
+    claimed = Claimed.of(rows.select(pl.exclude("statistics")).to_dicts(), vocabulary)
+    with one_thread():
+        return fit_tags(statistics_of(rows), claimed, rows["group"].to_numpy(), vocabulary)
+
+
+def statistics_of(rows: pl.DataFrame) -> npt.NDArray[np.float64]:
+    """Statistics (n, 1014) of rows of `camera_statistics`."""
+    from models.camera_statistics import COUNT
+
+    return np.array(rows["statistics"].to_list(), dtype=np.float64).reshape(len(rows), COUNT)
+
+
+def _reading(reader: "TagReader", rows: pl.DataFrame, outputs: npt.NDArray[Any]) -> Reading:
+    from models.plausibility import Claimed
+    from models.tag_regression import split_outputs
+
+    rows = rows.select(pl.exclude("statistics", "squares", "outputs"))
+    claimed = Claimed.of(rows.to_dicts(), reader.vocabulary)
+    return Reading(rows, reader, split_outputs(outputs, reader.vocabulary), claimed)
+
+
+def _rows(
+    identity: str, read_by: str, measured: "Mapping[str, Mapping[str, Told]]", own: npt.NDArray[np.float64]
+) -> Iterator[dict[str, Any]]:
+    from models.swaps import NAMES
+
+    quantiles = {tag: _quantiles(own[:, column]) for column, tag in enumerate(NAMES)}
+    for swapped_with, by_tag in measured.items():
+        for tag, found in by_tag.items():
+            yield {
+                "backbone": identity,
+                "read_by": read_by,
+                "tag": tag,
+                "swapped_with": swapped_with,
+                "photographs": found.photographs,
+                "sources": found.sources,
+                "pairs": found.pairs,
+                "auroc": found.auroc.value,
+                "auroc_low": found.auroc.low,
+                "auroc_high": found.auroc.high,
+                "found_at_5": found.found,
+                **quantiles[tag],
+            }
 
 
 def strata(rows: pl.DataFrame, exchanged: "Exchange") -> Mapping[str, npt.NDArray[np.bool_]]:

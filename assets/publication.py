@@ -13,6 +13,7 @@ from assets.benchmark_metrics import benchmark_calibration, benchmark_comparison
 from assets.benchmark_scores import benchmark_scores
 from assets.binary import binary_networks
 from assets.binary_images import binary_images
+from assets.camera_statistics import camera_statistics
 from assets.champion_before import NAME, champion_before
 from assets.champions import newest
 from assets.corpus import photos, splits
@@ -40,7 +41,7 @@ PUBLISHED = [
     *(files, photos, splits, exif_raw, exif, backbone, untrained_backbone, reference_features, detectors),
     *(photo_hashes, benchmark_images, benchmark_hashes, near_duplicates, benchmark_features, benchmark_scores),
     *(benchmark_metrics, benchmark_comparisons, benchmark_calibration, benchmark_extremes),
-    *(binary_images, binary_networks, exif_second_opinion, pretext_outputs, exif_claims),
+    *(binary_images, binary_networks, exif_second_opinion, camera_statistics, pretext_outputs, exif_claims),
     *(square_features, square_detectors, champion_before, challenger, champion, drift),
     *(reference_pixel_scores, other_detectors, benchmark_pixel_scores, table_scores, format_rule),
 ]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from assets.decoding import LIMITS
 from models.images import ImageError, decoded
-from models.patches import PATCH, PATCHES, spread_places
+from models.patches import spread_places
 from models.squares import COUNT, SIDE, Squares, canonical
 from warehouse.file_facts import Facts, look
 from warehouse.file_formats import DECODED
@@ -31,15 +31,15 @@ SHOWN_SIDE = 1200
 class Shown:
     """What a heat map is drawn from: a small copy of the picture (h, w, 3), and up to 256 squares of the picture.
 
-    `size` is the height and width of the picture itself, `orientation` how EXIF says that it is to be turned. `patches`
-    (n, 64, 64, 3) are what EXIF is held against, of the pixels as they are.
+    `size` is the height and width of the picture itself, `orientation` how EXIF says that it is to be turned.
+    `unchanged` (n, 128, 128, 3) are what EXIF is held against: the squares that are judged, their pixels as they are.
     """
 
     size: tuple[int, int]
     orientation: int
     picture: npt.NDArray[np.uint8]
     regions: Squares
-    patches: npt.NDArray[np.uint8]
+    unchanged: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +65,16 @@ def see(data: bytes, show: bool) -> Sight:
     try:
         with decoded(data) as image:
 
-            def squares(count: int) -> Squares:
+            def cut(count: int) -> tuple[npt.NDArray[np.uint8], list[tuple[int, int]]]:
                 places = spread_places(image.height, image.width, count, SIDE)
-                return canonical(image.squares(places, SIDE), places)
+                return image.squares(places, SIDE), places
 
+            unchanged, places = cut(COUNT)
+            squares = canonical(unchanged, places)
             if not show:
-                return Sight(facts, squares(COUNT), None)
+                return Sight(facts, squares, None)
             size = image.height, image.width
-            patches = image.squares(spread_places(image.height, image.width, PATCHES), PATCH)
-            shown = Shown(size, image.orientation, image.small(SHOWN_SIDE), squares(REGIONS), patches)
-            return Sight(facts, squares(COUNT), shown)
+            shown = Shown(size, image.orientation, image.small(SHOWN_SIDE), canonical(*cut(REGIONS)), unchanged)
+            return Sight(facts, squares, shown)
     except ImageError as error:
         raise RefusedError(error.code, error.sentence) from None

@@ -1,34 +1,31 @@
-"""EXIF against pixels: how plausible what a picture's metadata claims is, given what the pretext heads read from it.
+"""EXIF against pixels: how plausible what a picture's metadata claims is, given what is read from its pixels.
 
-Here belong the outputs of the heads for images, the calibration, the judgement of one image, and the file. What is
-learned of a claim is in `plausibility`, how well swapped metadata is told in `swaps`, the heads in `pretext`.
+Here belong the calibration, the judgement of one image, and the file. What reads tags from pixels is in `tag_readers`,
+what is learned of a claim in `plausibility`, how well swapped metadata is told in `swaps`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from models import conformal
 from models.arrays import within
-from models.backbone import Backbone
 from models.bootstrap import Estimate
+from models.camera_statistics import refuse_none, statistics_squares
 from models.described_arrays import pack, unpack
-from models.features import extract
-from models.patches import MIN_PATCHES, spread_patches
 from models.plausibility import Claimed, Floats, Outputs, Plausibility, fit_plausibility
-from models.pretext import RANKED, TAGS, PretextHeads, Vocabulary
+from models.pretext import TAGS
 from models.swaps import JOINT, NAMES, cross_fitted, halves
-from models.weights import Header, LoadedBackbone, WeightsError, load_exactly
+from models.tag_readers import TagReader, reader_of
+from models.tag_regression import split_outputs
 
-_FORMAT = 1
+_FORMAT = 2
 # Calibration values of one tag that are kept.
 _KEPT = 2048
 DOUBTED = 0.05
@@ -54,10 +51,6 @@ _SAID = {
 
 _VALUE = re.compile(r":? (f/)?\{\}.*")
 """Where in these the value stands, and what goes with it."""
-
-
-class TooSmallError(ValueError):
-    """An image has no room for the patches that a judgement takes."""
 
 
 @dataclass(frozen=True)
@@ -89,39 +82,31 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class Claims:
-    """A backbone with its heads, and what photographs of held-out sources with their own metadata taught.
+    """What reads tags from pixels, and what photographs of held-out sources with their own metadata taught.
 
     `calibration` has sorted nonconformities of those photographs by tag and for `all`, `measured` how well swapped
     metadata is told, `sources` the number of sources.
     """
 
-    backbone: Backbone
-    heads: PretextHeads
-    header: Header
+    reader: TagReader
     plausibility: Plausibility
     calibration: Mapping[str, Floats]
     measured: Mapping[str, Estimate]
     sources: int
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Classes of the categorical tags."""
-        assert self.header.vocabulary is not None
-        return self.header.vocabulary
-
     def judge(self, image: npt.NDArray[np.uint8], exif: Mapping[str, Any]) -> list[Claim]:
         """Judge what typed EXIF (columns of table `exif`) claims of an image (H, W, 3), as shipped.
 
         Each claim of which the pixels tell something, in the order of the tags, then `all`; empty where there is none.
-        TooSmallError for an image with room for fewer than 4 patches of 64 x 64 px.
+        TooSmallError where a side is under 128 px.
         """
-        return self.judge_patches(claim_patches(image), exif)
+        return self.judge_squares(statistics_squares(image), exif)
 
-    def judge_patches(self, patches: npt.NDArray[np.uint8], exif: Mapping[str, Any]) -> list[Claim]:
-        """As `judge`, of an image given as its patches (n, 64, 64, 3) as `spread_patches` has them."""
-        _refuse_too_few(patches)
-        outputs = split_outputs(head_outputs(self.backbone, self.heads, [patches]), self.vocabulary)
-        found = self.plausibility.nonconformity(outputs, Claimed.of([exif], self.vocabulary))
+    def judge_squares(self, squares: npt.NDArray[np.uint8], exif: Mapping[str, Any]) -> list[Claim]:
+        """As `judge`, of an image given as its squares (n, 128, 128, 3) as `statistics_squares` has them."""
+        refuse_none(squares)
+        outputs = split_outputs(self.reader([squares]), self.reader.vocabulary)
+        found = self.plausibility.nonconformity(outputs, Claimed.of([exif], self.reader.vocabulary))
         scores = zip(TAGS, found[0].tolist(), strict=True)
         judged = [self._claim(tag, exif[tag], score) for tag, score in scores if not np.isnan(score)]
         if judged:
@@ -135,12 +120,12 @@ class Claims:
 
     def to_bytes(self) -> bytes:
         """As a safetensors file, the same bytes for the same claims."""
-        network = nn.ModuleDict({"backbone": self.backbone, "heads": self.heads})
-        weights = {f"network.{name}": tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
-        arrays = weights | {f"calibration.{name}": scores for name, scores in self.calibration.items()}
+        facts, read = self.reader.stored()
+        arrays = {f"reader.{name}": array for name, array in read.items()}
+        arrays |= {f"calibration.{name}": scores for name, scores in self.calibration.items()}
         content = {
             "format": _FORMAT,
-            "header": self.header.to_metadata(),
+            "reader": facts,
             "plausibility": self.plausibility.to_json(),
             "measured": {name: asdict(estimate) for name, estimate in self.measured.items()},
             "sources": self.sources,
@@ -156,19 +141,8 @@ class Claims:
             raise ValueError(f"no file of claims: {error}") from None
         if facts.get("format") != _FORMAT or "plausibility" not in facts:
             raise ValueError(f"format {facts.get('format')} of a file of claims, not {_FORMAT}")
-        header = Header.from_metadata(facts["header"], "claims")
-        if header.vocabulary is None:
-            raise WeightsError("claims: their heads have no names")
-        with torch.random.fork_rng(devices=[]):
-            backbone = Backbone(header.config)
-            heads = PretextHeads(header.config.dimension, header.vocabulary)
-        network = nn.ModuleDict({"backbone": backbone, "heads": heads}).eval()
-        state = {name: torch.from_numpy(array.copy()) for name, array in within(arrays, "network.").items()}
-        load_exactly(network, state, "claims")
         return cls(
-            backbone,
-            heads,
-            header,
+            reader_of(facts["reader"], within(arrays, "reader.")),
             Plausibility.from_json(facts["plausibility"]),
             within(arrays, "calibration."),
             {name: Estimate(**estimate) for name, estimate in facts["measured"].items()},
@@ -176,51 +150,18 @@ class Claims:
         )
 
 
-def claim_patches(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The patches (n, 64, 64, 3) of an image (H, W, 3) that the heads are asked of. TooSmallError for fewer than 4."""
-    patches = spread_patches(image)
-    _refuse_too_few(patches)
-    return patches
-
-
-def _refuse_too_few(patches: npt.NDArray[np.uint8]) -> None:
-    if len(patches) < MIN_PATCHES:
-        raise TooSmallError(f"room for {len(patches)} patches of 64 x 64 px, {MIN_PATCHES} are needed")
-
-
-def head_outputs(
-    backbone: Backbone, heads: PretextHeads, images: Sequence[npt.NDArray[np.uint8]]
-) -> npt.NDArray[np.float32]:
-    """What the heads say of images, each given as its patches: (n, K), head after head in the order of `TAGS`."""
-    features = extract(backbone, images).token0
-    with torch.inference_mode():
-        found = heads(torch.from_numpy(features).to(next(heads.parameters()).device))
-        return np.asarray(torch.cat([found[tag].reshape(len(images), -1) for tag in TAGS], dim=1).cpu().numpy())
-
-
-def split_outputs(together: npt.NDArray[Any], vocabulary: Vocabulary) -> dict[str, Floats]:
-    """By tag, what `head_outputs` (n, K) has: logits (n, classes) or scores (n,)."""
-    widths = [1 if tag in RANKED else max(1, len(vocabulary.classes[tag])) for tag in TAGS]
-    if together.ndim != 2 or together.shape[1] != sum(widths):
-        raise ValueError(f"outputs {together.shape} of heads that have {sum(widths)}")
-    parts = np.split(together.astype(np.float64), np.cumsum(widths)[:-1], axis=1)
-    return {tag: part[:, 0] if tag in RANKED else part for tag, part in zip(TAGS, parts, strict=True)}
-
-
 def calibrate(
-    loaded: LoadedBackbone,
+    reader: TagReader,
     outputs: Outputs,
     claimed: Claimed,
     groups: npt.NDArray[Any],
     measured: Mapping[str, Estimate],
 ) -> Claims:
-    """Claims calibrated on n photographs of sources (`groups`) that the heads have not seen, with their own metadata.
+    """Claims calibrated on n photographs of sources (`groups`) that the reader has not seen, with their own metadata.
 
     The p-values rank among nonconformities cross-fitted by source; what judges is learned on all of them. ValueError
-    for under two sources, and for a backbone whose heads have no names.
+    for under two sources.
     """
-    if not isinstance(loaded.heads, PretextHeads):
-        raise ValueError("heads without names cannot be asked what metadata claims")
     own = cross_fitted(halves(outputs, claimed, groups), outputs, claimed)
     plausibility = fit_plausibility(outputs, claimed, groups)
     calibration = {}
@@ -232,8 +173,7 @@ def calibrate(
     tags = {tag: fitted for tag, fitted in plausibility.tags.items() if tag in calibration}
     plausibility = replace(plausibility, tags=tags)
     sources = len(np.unique(groups))
-    header = replace(loaded.header, metrics={})
-    return Claims(loaded.backbone, loaded.heads, header, plausibility, calibration, measured, sources)
+    return Claims(reader, plausibility, calibration, measured, sources)
 
 
 def _sentence(tag: str, claimed: str | float | int, p_value: float, measured: Estimate) -> str:

@@ -65,18 +65,18 @@ def _pooled_covariates(patches: npt.NDArray[np.uint8]) -> Floats:
     light = luma(patches)
     chroma = [0.564 * (patches[..., 2] - light), 0.713 * (patches[..., 0] - light)]
     found: list[npt.NDArray[Any]] = []
-    first, second = (_flat(np.abs(_square(plane))) for plane in (light, pooled(light, 2)))
+    first, second = (_flat(np.abs(square_residual(plane))) for plane in (light, pooled(light, 2)))
     found += [_log(first.mean(axis=1)), _log(np.median(first, axis=1)), _log(_rms(first))]
     found += [_log(second.mean(axis=1)), _log(np.median(second, axis=1))]
     found += [_flat(light).mean(axis=1), _flat(light).std(axis=1)]
     coarse = {scale: [pooled(plane, scale) for plane in (light, *chroma)] for scale in (4, 8)}
     for grey, *colours in coarse.values():
-        square = _square(grey)
+        square = square_residual(grey)
         found += [_log(_rms(square)), *(_log(_rms(difference)) for difference in _second_differences(grey))]
         found += [_log(np.median(_flat(np.abs(square)), axis=1))]
-        found += [_log(_rms(_square(plane))) for plane in colours]
+        found += [_log(_rms(square_residual(plane))) for plane in colours]
     around = [(0, 0), (0, 0), (1, 1), (1, 1)]
-    energy = _flat(np.log(pooled(np.pad(_square(coarse[4][0]), around) ** 2, 4) + _FLOOR**2))
+    energy = _flat(np.log(pooled(np.pad(square_residual(coarse[4][0]), around) ** 2, 4) + _FLOOR**2))
     found += [*np.percentile(energy, (10, 50, 90), axis=1), energy.std(axis=1)]
     for plane in chroma:
         found += [_log(_flat(plane).std(axis=1)), _flat(plane).mean(axis=1)]
@@ -98,7 +98,7 @@ def _rms(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(np.sqrt(np.square(_flat(values)).mean(axis=1)), dtype=np.float64)
 
 
-def _square(planes: Floats) -> Floats:
+def square_residual(planes: Floats) -> Floats:
     """SQ3 of planes (..., H, W), where all neighbours are: the outer product of two second differences, over 4."""
     return np.asarray(np.diff(np.diff(planes, 2, axis=-2), 2, axis=-1) / 4, dtype=np.float32)
 

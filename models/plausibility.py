@@ -1,12 +1,12 @@
-"""How badly what a photograph's metadata claims fits what the pretext heads read from its pixels.
+"""How badly what a photograph's metadata claims fits what is read from its pixels.
 
-Here belong the claims as arrays, what is learned of each tag on photographs that the heads have not seen, and the
+Here belong the claims as arrays, what is learned of each tag on photographs that the reader has not seen, and the
 nonconformity of a claim and of all together. p-values and the file are in `claims`, how well true metadata is told from
 that of another photograph in `swaps`.
 
 The nonconformity of one claim is minus its pointwise mutual information with the pixels, in nats: how much less likely
-the claimed value is given the head's output than among photographs at large. So a rare value is no evidence by itself,
-and a head that has learned nothing of unseen sources says nothing.
+the claimed value is given what is read than among photographs at large. So a rare value is no evidence by itself,
+and a reader that has learned nothing of unseen sources says nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from models.pretext import CATEGORICAL, MISSING, RANKED, TAGS, Vocabulary
 
 Floats = npt.NDArray[np.float64]
 Outputs = Mapping[str, Floats]
-"""What the heads say of n photographs: logits (n, classes) of a categorical tag, scores (n,) of a ranked one."""
+"""What is read of n photographs: logits (n, classes) of a categorical tag, scores (n,) of a ranked one."""
 
 FEWEST = 20
 """Photographs with a tag, of at least two sources, without which nothing is learned of it."""
 
-# The heads are overconfident on sources they have not seen, hardly ever the other way round.
+# Heads are overconfident on sources they have not seen, hardly ever the other way round.
 _STEEPEST = 3.0
 # Outputs beyond these quantiles of what was seen are drawn in: a line holds within its data.
 _SEEN = (0.01, 0.99)
@@ -40,7 +40,7 @@ class Claimed:
     """What the metadata of n photographs claims.
 
     `codes` (n, 7): classes of the categorical tags in the order of `CATEGORICAL`, -1 where there is no claim or one of
-    a class that the heads do not know. `values` (n, 7): ranked tags in the scale of `RANKED`, NaN where missing.
+    a class that the reader does not know. `values` (n, 7): ranked tags in the scale of `RANKED`, NaN where missing.
     """
 
     codes: npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class Claimed:
 
 
 def _code(vocabulary: Vocabulary, tag: str, label: object) -> int:
-    # A value that was too rare to be named is not taken for the class of all others: the head never saw most of those.
+    # A value that was too rare to be named is not taken for the class of all others: the reader saw few of those.
     classes = vocabulary.classes[tag]
     return (
         classes.index(label) if isinstance(label, str) and label in classes and vocabulary.learnable(tag) else MISSING
@@ -87,7 +87,7 @@ def _scaled(value: object, scale: str) -> float:
 
 @dataclass(frozen=True)
 class Line:
-    """A ranked tag: its value is normal around a line through the head's score, and at large around its mean.
+    """A ranked tag: its value is normal around a line through the score that is read, and at large around its mean.
 
     `low` and `high` bound the scores. A `slope` of 0 says nothing.
     """
@@ -110,7 +110,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Classes:
-    """A categorical tag: the classes' shares at large times a power of what the head finds above its own mean.
+    """A categorical tag: the classes' shares at large times a power of what is read above its own mean.
 
     `log_shares` and `means` of the logits, one a class. A `steepness` of 0 says nothing.
     """
@@ -139,7 +139,7 @@ class Plausibility:
     covariance: Floats
 
     def nonconformity(self, outputs: Outputs, claimed: Claimed) -> Floats:
-        """Nonconformity (n, 14) of claims with what the heads say, higher = fits worse; NaN where one is silent."""
+        """Nonconformity (n, 14) of claims with what is read, higher = fits worse; NaN where one is silent."""
         numbers = claimed.numbers
         found = np.full(numbers.shape, np.nan)
         for column, tag in enumerate(TAGS):
@@ -180,10 +180,10 @@ def _tuple(value: Any) -> Any:
 
 
 def fit_plausibility(outputs: Outputs, claimed: Claimed, groups: npt.NDArray[Any]) -> Plausibility:
-    """Learn from n photographs, that the heads have not seen, with their own metadata; groups (n,) are their sources.
+    """Learn from n photographs, that the reader has not seen, with their own metadata; groups (n,) are their sources.
 
-    Each source counts alike, however many photographs it has. A tag with too few photographs, or of which the head's
-    output says nothing there, is left out.
+    Each source counts alike, however many photographs it has. A tag with too few photographs, or of which what
+    is read says nothing there, is left out.
     """
     numbers = claimed.numbers
     tags: dict[str, Line | Classes] = {}

@@ -310,6 +310,18 @@ _TRAINING = (
         (PHOTO_ID, GROUP, FOLD, *CATEGORICAL_COLUMNS, *RANKED_COLUMNS),
     ),
     Table(
+        "camera_statistics",
+        "What cameras left in photographs with EXIF, as shipped: noise, neighbours, spectrum; tags are read from it.",
+        ("photo_id",),
+        (
+            PHOTO_ID,
+            Column("squares", INT32, "squares of 128 x 128 px that were described", "squares"),
+            Column("statistics", VECTOR, "1,014 numbers, as models/camera_statistics.py has them; NaN: unknown"),
+        ),
+        copied=False,
+        shard_rows=256,
+    ),
+    Table(
         "backbones",
         "The backbones in use: the trained one and its untrained companion.",
         ("role",),
@@ -608,18 +620,21 @@ _DETECTION = (
         (
             PHOTO_ID,
             BACKBONE,
-            Column("patches", INT32, "patches of 64 x 64 px that the heads were asked of", "patches"),
+            Column("squares", INT32, "squares of 128 x 128 px of which the heads were asked", "squares"),
             Column("outputs", VECTOR, "head after head: logits of a categorical tag's classes, score of a ranked tag"),
         ),
         copied=False,
         shard_rows=256,
+        version=2,
     ),
     Table(
         "exif_claims",
         "How well a photograph's own EXIF is told from another's by the pixels, on sources never seen; .5 is chance.",
-        ("backbone", "tag", "swapped_with"),
+        ("backbone", "read_by", "tag", "swapped_with"),
         (
             BACKBONE,
+            Column("read_by", STRING, "what reads tags from pixels: the backbone's heads, or statistics"),
+            Column("judges", BOOL, "whether this judges pictures: it tells all tags together better"),
             Column("tag", STRING, "the EXIF tag; `all` for all of them together"),
             Column(
                 "swapped_with",
@@ -637,6 +652,7 @@ _DETECTION = (
             Column("own_50", FLOAT, "its median", "nats"),
             Column("own_95", FLOAT, "its 95% quantile", "nats"),
         ),
+        version=2,
     ),
 )
 

@@ -1,29 +1,47 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from torch import nn
 
 from models.bootstrap import Estimate
-from models.claims import Claims, TooSmallError, calibrate, claim_patches, head_outputs, split_outputs
-from models.pretext import TAGS, PretextHeads
+from models.camera_statistics import COUNT, TooSmallError
+from models.claims import Claims, calibrate
+from models.plausibility import Claimed
+from models.pretext import CATEGORICAL, PretextHeads, Vocabulary
 from models.swaps import JOINT
+from models.tag_readers import HeadsReader, StatisticsReader, TagReader, reader_of
+from models.tag_regression import fit_tags
 from models.weights import Header, LoadedBackbone, untrained
 from tests.models.claimed_photographs import VOCABULARY, WIDTHS, photographs
 
+Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
-def image(seed: int, side: int = 140) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+
+def image(seed: int, side: int = 140) -> Image:
     return np.random.default_rng(seed).integers(256, size=(side, side, 3)).astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def claims() -> Claims:
+def heads_reader() -> HeadsReader:
     backbone = untrained("compact", seed=4)
     heads = PretextHeads(backbone.config.dimension, VOCABULARY).eval()
     for parameter in heads.parameters():
         nn.init.normal_(parameter, std=0.1)
-    header = Header("trained", "compact", backbone.config, VOCABULARY, {}, {"of": "training"})
+    header = Header("trained", "compact", backbone.config, VOCABULARY, {"score": 1}, {"of": "training"})
+    return HeadsReader.of(LoadedBackbone(backbone.eval(), heads, header))
+
+
+def statistics_reader() -> StatisticsReader:
     made = photographs()
-    loaded = LoadedBackbone(backbone.eval(), heads, header)
-    return calibrate(loaded, made.outputs, made.claimed, made.groups, {"iso": Estimate(0.6, 0.51, 0.7)})
+    statistics = np.random.default_rng(5).normal(size=(len(made.claimed), COUNT))
+    return StatisticsReader(fit_tags(statistics, made.claimed, made.groups, VOCABULARY))
+
+
+@pytest.fixture(scope="module", params=[heads_reader, statistics_reader])
+def claims(request: pytest.FixtureRequest) -> Claims:
+    make: Callable[[], TagReader] = request.param
+    made = photographs()
+    return calibrate(make(), made.outputs, made.claimed, made.groups, {"iso": Estimate(0.6, 0.51, 0.7)})
 
 
 def test_claims_of_which_the_pixels_tell_are_judged(claims: Claims) -> None:
@@ -53,7 +71,7 @@ def test_without_claims_there_is_no_judgement(claims: Claims) -> None:
 
 
 def test_a_small_image_is_refused(claims: Claims) -> None:
-    with pytest.raises(TooSmallError, match="room for 1 patches"):
+    with pytest.raises(TooSmallError, match="a side under 128 px"):
         claims.judge(image(0, side=100), {"iso": 100.0})
 
 
@@ -74,7 +92,7 @@ def test_the_file_returns_the_same_judgement_in_the_same_bytes(claims: Claims) -
     exif = {"iso": 800.0, "make": "b"}
     assert again.judge(image(1), exif) == claims.judge(image(1), exif)
     assert again.sources == 20
-    assert dict(again.header.metrics) == {}
+    assert again.reader.kind == claims.reader.kind
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:100], lambda b: b[:-8], lambda b: b"\0" * 64])
@@ -84,11 +102,35 @@ def test_a_damaged_file_is_named(claims: Claims, damage: object) -> None:
         Claims.from_bytes(damage(claims.to_bytes()))
 
 
-def test_outputs_of_all_heads_stand_side_by_side(claims: Claims) -> None:
-    together = head_outputs(claims.backbone, claims.heads, [claim_patches(image(0)), claim_patches(image(1, 200))])
-    assert together.shape == (2, sum(WIDTHS))
-    parts = split_outputs(together, VOCABULARY)
-    assert [np.ndim(parts[tag]) for tag in TAGS] == [2] * 7 + [1] * 7
-    assert np.array_equal(np.hstack([parts[tag].reshape(2, -1) for tag in TAGS]), together.astype(np.float64))
-    with pytest.raises(ValueError, match="outputs"):
-        split_outputs(together[:, 1:], VOCABULARY)
+def test_a_reader_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing of kind 'tea leaves' is known"):
+        reader_of({"kind": "tea leaves"}, {})
+
+
+def test_heads_without_names_read_nothing() -> None:
+    named = heads_reader()
+    with pytest.raises(ValueError, match="heads without names"):
+        HeadsReader.of(LoadedBackbone(named.backbone, None, named.header))
+    # What training measured is no part of the file.
+    assert dict(named.header.metrics) == {}
+
+
+@pytest.mark.parametrize("make", [heads_reader, statistics_reader])
+def test_each_picture_is_read_by_itself(make: Callable[[], TagReader]) -> None:
+    reader = make()
+    squares = np.random.default_rng(3).integers(256, size=(20, 128, 128, 3)).astype(np.uint8)
+    together = reader([squares[:3], squares[3:19], squares[19:]])
+    assert together.shape == (3, sum(WIDTHS))
+    assert reader([squares[3:19]])[0] == pytest.approx(together[1], abs=1e-4)
+
+
+def test_a_vocabulary_without_a_class_is_stored() -> None:
+    vocabulary = Vocabulary({**dict.fromkeys(CATEGORICAL, ("a", "b")), "flash": ()})
+    claimed = Claimed.of([{"iso": 100.0}, {"iso": 200.0}], vocabulary)
+    statistics = np.random.default_rng(0).normal(size=(2, COUNT))
+    reader = StatisticsReader(fit_tags(statistics, claimed, np.array(["a", "b"]), vocabulary))
+    facts, arrays = reader.stored()
+    again = reader_of(facts, arrays)
+    assert again.vocabulary == vocabulary
+    squares = [image(0)[None, :128, :128]]
+    assert again(squares) == pytest.approx(reader(squares), abs=1e-5)

@@ -104,8 +104,10 @@ def write_training(store: Store, simulated: bool) -> None:
     metrics[-1] |= {"labelled": 0, "groups": 0, "value": None, "value_low": None, "value_high": None}
     store.write("pretext_metrics", rows_of("pretext_metrics", metrics))
     claims = [
-        {"backbone": BACKBONE, "tag": tag, "swapped_with": kind, "photographs": 400, "sources": 60, "pairs": 2000}
+        {"backbone": BACKBONE, "read_by": reader, "judges": reader == "statistics", "tag": tag, "swapped_with": kind}
+        | {"photographs": 400, "sources": 60, "pairs": 2000}
         | {"auroc": 0.55, "auroc_low": low, "auroc_high": 0.6, "found_at_5": 0.08}
+        for reader in ("heads", "statistics")
         for tag, low in (("iso", 0.49), ("all", 0.51))
         for kind in ("another_source", "same_corpus", "another_model")
     ]

@@ -1,0 +1,71 @@
+"""What cameras left in the photographs that have EXIF, as numbers that need no network.
+
+The numbers belong to `models/camera_statistics.py`, what EXIF makes of them to `exif_claims.py`.
+"""
+
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from assets.backbone import pretext_targets
+from assets.corpus import UNSEEN_FOLDS, photo_places, photos
+from assets.pictures import decoded_pictures
+from assets.stage import Context, Product, stage
+from warehouse.places import Place, Source
+from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
+from warehouse.sources import corpus_sources
+
+# A linear regression learns nothing from more.
+_MOST_TO_LEARN_FROM = 20_000
+_SEED = 0
+
+
+def _chosen(context: Context) -> pl.DataFrame:
+    """Photographs with EXIF: all that are held out, and of the others so many of each source."""
+    from models.sampling import evenly
+
+    targets = context.store.read("pretext_targets", columns=["photo_id", "group", "fold"]).sort("photo_id")
+    unseen = pl.col("fold").is_in(UNSEEN_FOLDS)
+    learned_from = targets.filter(~unseen)
+    learned_from = learned_from[evenly(learned_from["group"].to_numpy(), _MOST_TO_LEARN_FROM, _SEED)]
+    return pl.concat([targets.filter(unseen), learned_from])
+
+
+@stage(group="training", tables=["camera_statistics"], upstream=[photos, pretext_targets], kinds=["parquet"])
+def camera_statistics(context: Context) -> Product:
+    """Noise, neighbourhoods and spectrum of each photograph with EXIF, as shipped: what its tags are read from."""
+    rows = context.store.read("photos").join(_chosen(context).select("photo_id"), on="photo_id", how="semi")
+    items = photo_places(rows)
+    made, refused = run_shards(
+        context.store,
+        context.compute,
+        "camera_statistics",
+        cut_shards("camera_statistics", items, lambda place: place.sha256, list, [context.version]),
+        partial(describe_photographs, corpus_sources(context.home, context.registry)),
+        progress=context.progress("described photographs with EXIF"),
+        again=context.force,
+    )
+    quarantined = sum(shard.rows for shard in refused)
+    numbers = {"photographs": len(items) - quarantined, "quarantined": quarantined}
+    return Product({"camera_statistics": made}, numbers, {"camera_statistics": refused})
+
+
+def describe_photographs(sources: dict[str, Source], places: tuple[Place, ...]) -> tuple[Rows, list[Quarantined]]:
+    """Rows of `camera_statistics` for some photographs, and those whose pixels cannot be had or that are too small."""
+    from models.camera_statistics import TooSmallError, statistics_squares
+    from models.camera_statistics import camera_statistics as statistics_of
+    from models.threads import one_thread
+
+    rows: Rows = []
+    refused: list[Quarantined] = []
+    with one_thread():
+        for place, image in decoded_pictures(sources, places, refused):
+            try:
+                squares = statistics_squares(image)
+            except TooSmallError as error:
+                refused.append(Quarantined(place.source, place.uri, "too_small", str(error), place.sha256))
+                continue
+            numbers = statistics_of(squares).astype(np.float32).tolist()
+            rows.append({"photo_id": place.sha256, "squares": len(squares), "statistics": numbers})
+    return rows, refused
