@@ -16,20 +16,19 @@ from warehouse.places import Place, Source
 from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
 from warehouse.sources import corpus_sources
 
-# A linear regression learns nothing from more.
-_MOST_TO_LEARN_FROM = 20_000
+# A linear regression learns nothing from more, nor does its calibration.
+_MOST = 20_000
 _SEED = 0
 
 
 def _chosen(context: Context) -> pl.DataFrame:
-    """Photographs with EXIF: all that are held out, and of the others so many of each source."""
+    """Photographs with EXIF to learn from and to hold out: of each source as many, or all that it has."""
     from models.sampling import evenly
 
     targets = context.store.read("pretext_targets", columns=["photo_id", "group", "fold"]).sort("photo_id")
     unseen = pl.col("fold").is_in(UNSEEN_FOLDS)
-    learned_from = targets.filter(~unseen)
-    learned_from = learned_from[evenly(learned_from["group"].to_numpy(), _MOST_TO_LEARN_FROM, _SEED)]
-    return pl.concat([targets.filter(unseen), learned_from])
+    parts = [targets.filter(unseen), targets.filter(~unseen)]
+    return pl.concat([part[evenly(part["group"].to_numpy(), _MOST, _SEED)] for part in parts])
 
 
 @stage(group="training", tables=["camera_statistics"], upstream=[photos, pretext_targets], kinds=["parquet"])

@@ -7,7 +7,6 @@ picture belongs to `claims.py`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.backbone import backbone, imported_identity, pretext_targets
+from assets.backbone import backbone, pretext_targets
 from assets.camera_statistics import camera_statistics
-from assets.corpus import UNSEEN_FOLDS, photo_places, photos
-from assets.features import loaded_backbone, trained_backbone
-from assets.pictures import decoded_pictures
+from assets.corpus import UNSEEN_FOLDS, photos
+from assets.features import trained_backbone
+from assets.pretext_outputs import pretext_outputs
 from assets.stage import Context, Product, stage
 from warehouse.home import atomic_path
-from warehouse.places import Place, Source
-from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
-from warehouse.sources import corpus_sources
+from warehouse.shards import frame
 
 if TYPE_CHECKING:
     from models.bootstrap import Estimate
@@ -34,67 +31,6 @@ if TYPE_CHECKING:
     from models.tag_regression import TagRegression
 
 ANOTHER_SOURCE, SAME_CORPUS, ANOTHER_MODEL = "another_source", "same_corpus", "another_model"
-
-
-def _asked(context: Context) -> pl.DataFrame:
-    """Rows of `pretext_targets` of held-out photographs; none where the heads have no names, and cannot be asked."""
-    targets = context.store.read("pretext_targets")
-    return targets.clear() if imported_identity(context) else targets.filter(pl.col("fold").is_in(UNSEEN_FOLDS))
-
-
-@stage(
-    group="detection",
-    tables=["pretext_outputs"],
-    upstream=[photos, pretext_targets, backbone],
-    kinds=["parquet", "torch"],
-)
-def pretext_outputs(context: Context) -> Product:
-    """What the heads of the trained backbone say of each training photograph that was held out, as shipped.
-
-    Those of an imported backbone have no names and are not asked.
-    """
-    rows = context.store.read("photos").join(_asked(context).select("photo_id"), on="photo_id", how="semi")
-    _, weights = trained_backbone(context)
-    items = photo_places(rows)
-    compute = context.compute.networks()
-    made, refused = run_shards(
-        context.store,
-        compute,
-        "pretext_outputs",
-        cut_shards("pretext_outputs", items, lambda place: place.sha256, list, [context.version, weights.parent.name]),
-        partial(ask_heads, weights, corpus_sources(context.home, context.registry), compute.cores_each),
-        progress=context.progress("asked the heads of held-out photographs"),
-        again=context.force,
-    )
-    quarantined = sum(shard.rows for shard in refused)
-    numbers = {"photographs": len(items) - quarantined, "quarantined": quarantined}
-    return Product({"pretext_outputs": made}, numbers, {"pretext_outputs": refused})
-
-
-def ask_heads(
-    weights: Path, sources: dict[str, Source], decoders: int, places: tuple[Place, ...]
-) -> tuple[Rows, list[Quarantined]]:
-    """Rows of `pretext_outputs` for some photographs, and those whose pixels cannot be had or that are too small."""
-    from models.camera_statistics import TooSmallError, statistics_squares
-    from models.tag_readers import HeadsReader
-    from models.threads import one_thread
-
-    known: list[tuple[str, npt.NDArray[np.uint8]]] = []
-    refused: list[Quarantined] = []
-    for place, image in decoded_pictures(sources, places, refused, decoders):
-        try:
-            known.append((place.sha256, statistics_squares(image)))
-        except TooSmallError as error:
-            refused.append(Quarantined(place.source, place.uri, "too_small", str(error), place.sha256))
-    if not known:
-        return [], refused
-    with one_thread():
-        outputs = HeadsReader.of(loaded_backbone(weights))([squares for _, squares in known])
-    rows = [
-        {"photo_id": photo_id, "backbone": weights.parent.name, "squares": len(squares), "outputs": said.tolist()}
-        for (photo_id, squares), said in zip(known, outputs.astype(np.float32), strict=True)
-    ]
-    return rows, refused
 
 
 def _claims_files(context: Context) -> Iterator[Path]:

@@ -22,12 +22,13 @@ from assets.detectors import detectors, reference_features
 from assets.drift import drift
 from assets.duplicates import benchmark_hashes, near_duplicates, photo_hashes
 from assets.exif import exif
-from assets.exif_claims import exif_claims, pretext_outputs
+from assets.exif_claims import exif_claims
 from assets.exif_raw import exif_raw
 from assets.exif_second_opinion import exif_second_opinion
 from assets.format_rule import format_rule
 from assets.other_detectors import other_detectors
 from assets.pixel_scores import benchmark_pixel_scores, reference_pixel_scores
+from assets.pretext_outputs import pretext_outputs
 from assets.promotion import challenger, champion, history_digest
 from assets.score_tables import table_scores
 from assets.square_detectors import square_detectors

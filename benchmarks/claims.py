@@ -24,7 +24,8 @@ import numpy as np
 import polars as pl
 
 from assets.camera_statistics import camera_statistics
-from assets.exif_claims import Reading, held_out_readings, pretext_outputs, strata
+from assets.exif_claims import Reading, held_out_readings, strata
+from assets.pretext_outputs import pretext_outputs
 from assets.stage import Context
 from models.swaps import NAMES, Told, cross_fitted, exchange, halves, told
 from warehouse.home import Home

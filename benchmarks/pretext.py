@@ -31,7 +31,8 @@ from sklearn.model_selection import GroupKFold
 
 from assets.camera_statistics import camera_statistics
 from assets.corpus import photo_places
-from assets.exif_claims import ask_heads, fitted, statistics_of
+from assets.exif_claims import fitted, statistics_of
+from assets.pretext_outputs import ask_heads
 from assets.stage import Context
 from models.pretext import RANKED
 from models.tag_regression import split_outputs
