@@ -58,6 +58,7 @@ def write_report(home: Home, facts: Mapping[str, object]) -> Path:
             read=report_corpus.read(reader),
             quarantine=report_corpus.quarantine(reader),
             learned=report_corpus.learned(reader),
+            claims=report_corpus.claims(reader),
             leaderboard=report_benchmark.leaderboard(reader, shown, palette),
             comparisons=report_comparisons.comparisons(reader, shown),
             curves=report_scores.curves(reader, palette),

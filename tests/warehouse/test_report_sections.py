@@ -202,6 +202,22 @@ def test_empty_tables_give_a_sentence_and_no_figure(make_home: HomeBuilder, name
     assert not re.search(r"<(table|svg viewBox|img)\b", found)
 
 
+def test_exif_against_pixels_has_what_judges_beside_what_else_reads_tags(make_home: HomeBuilder) -> None:
+    found = section(page_of(make_home("training")), "claims")
+    words = words_of(found)
+    assert "Tags are read by a regression on statistics of the camera. For 0 tags the whole interval lies" in words
+    assert "Of all swaps 8% are found" in words
+    assert "read by the heads of the backbone instead" in words
+    assert re.findall(r'<div class="label">([a-z ]+) <small>', found) == ["all tags together", "iso"]
+    # One for the legend, one for each tag.
+    assert found.count('<path class="other"') == 3
+
+
+def test_without_held_out_sources_no_claim_is_judged(make_home: HomeBuilder) -> None:
+    found = section(page_of(make_home("empty")), "claims")
+    assert "Nothing tells EXIF from swapped EXIF yet." in words_of(found)
+
+
 def test_only_unperturbed_images_give_no_robustness(make_home: HomeBuilder) -> None:
     home = make_home(detectors={"one_class": 0.1})
     rewrite(home, "benchmark_metrics", lambda rows: rows.filter(perturbation="none"))
