@@ -3,19 +3,18 @@
 The numbers belong to `models/camera_statistics.py`, what EXIF makes of them to `exif_claims.py`.
 """
 
-from functools import partial
-
 import numpy as np
 import polars as pl
 
 from assets.backbone import pretext_targets
 from assets.corpus import UNSEEN_FOLDS, photo_places, photos
+from assets.photograph_shards import described_places
 from assets.pictures import decoded_pictures
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, Source
-from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources
+from warehouse.shards import Quarantined, Rows
 
+TABLE = "camera_statistics"
 # A linear regression learns nothing from more, nor does its calibration.
 _MOST = 20_000
 _SEED = 0
@@ -31,26 +30,17 @@ def _chosen(context: Context) -> pl.DataFrame:
     return pl.concat([part[evenly(part["group"].to_numpy(), _MOST, _SEED)] for part in parts])
 
 
-@stage(group="training", tables=["camera_statistics"], upstream=[photos, pretext_targets], kinds=["parquet"])
+@stage(group="training", tables=[TABLE], upstream=[photos, pretext_targets], kinds=["parquet"])
 def camera_statistics(context: Context) -> Product:
     """Noise, neighbourhoods and spectrum of each photograph with EXIF, as shipped: what its tags are read from."""
     rows = context.store.read("photos").join(_chosen(context).select("photo_id"), on="photo_id", how="semi")
-    items = photo_places(rows)
-    made, refused = run_shards(
-        context.store,
-        context.compute,
-        "camera_statistics",
-        cut_shards("camera_statistics", items, lambda place: place.sha256, list, [context.version]),
-        partial(describe_photographs, corpus_sources(context.home, context.registry)),
-        progress=context.progress("described photographs with EXIF"),
-        again=context.force,
-    )
-    quarantined = sum(shard.rows for shard in refused)
-    numbers = {"photographs": len(items) - quarantined, "quarantined": quarantined}
-    return Product({"camera_statistics": made}, numbers, {"camera_statistics": refused})
+    said = "described photographs with EXIF"
+    return described_places(context, context.compute, TABLE, photo_places(rows), describe_photographs, [], said)
 
 
-def describe_photographs(sources: dict[str, Source], places: tuple[Place, ...]) -> tuple[Rows, list[Quarantined]]:
+def describe_photographs(
+    sources: dict[str, Source], decoders: int, places: tuple[Place, ...]
+) -> tuple[Rows, list[Quarantined]]:
     """Rows of `camera_statistics` for some photographs, and those whose pixels cannot be had or that are too small."""
     from models.camera_statistics import TooSmallError, statistics_squares
     from models.camera_statistics import camera_statistics as statistics_of
@@ -59,7 +49,7 @@ def describe_photographs(sources: dict[str, Source], places: tuple[Place, ...]) 
     rows: Rows = []
     refused: list[Quarantined] = []
     with one_thread():
-        for place, image in decoded_pictures(sources, places, refused):
+        for place, image in decoded_pictures(sources, places, refused, decoders):
             try:
                 squares = statistics_squares(image)
             except TooSmallError as error:

@@ -15,14 +15,14 @@ import numpy.typing as npt
 import polars as pl
 
 from assets.backbone import backbone
-from assets.corpus import photo_places, photos, reference_photographs, splits
+from assets.corpus import photos, reference_photographs, splits
 from assets.exif import exif, only_simulated
 from assets.features import Condition, describe_pictures, trained_backbone
+from assets.photograph_shards import Item, described_photographs
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
-from warehouse.places import Place, Source
-from warehouse.shards import Quarantined, Rows, cut_shards, frame, run_shards
-from warehouse.sources import corpus_sources
+from warehouse.places import Source
+from warehouse.shards import Quarantined, Rows, frame
 from warehouse.store import WHOLE
 
 if TYPE_CHECKING:
@@ -59,29 +59,9 @@ def reference_features(context: Context) -> Product:
         raise UserError(
             "no reference photographs: register a corpus with `sdaie corpus add NAME SOURCE --use reference`"
         )
-    groups = list(reference.select("group", "fold").iter_rows())
-    items = list(zip(photo_places(reference), groups, strict=True))
     identity, weights = trained_backbone(context)
-    compute = context.compute.networks()
-    sources = corpus_sources(context.home, context.registry)
-    rows, refused = run_shards(
-        context.store,
-        compute,
-        "reference_features",
-        cut_shards(
-            "reference_features",
-            items,
-            lambda item: item[0].sha256,
-            lambda item: [*item[0][:3], *item[1]],
-            [context.version, identity],
-        ),
-        partial(describe_photographs, identity, weights, sources, compute.cores_each),
-        progress=context.progress("features of the reference"),
-        again=context.force,
-    )
-    quarantined = sum(shard.rows for shard in refused)
-    numbers = {"photographs": len(items) - quarantined, "quarantined": quarantined}
-    return Product({"reference_features": rows}, numbers, {"reference_features": refused})
+    describe = partial(describe_photographs, identity, weights)
+    return described_photographs(context, "reference_features", reference, describe, [identity], "features")
 
 
 def describe_photographs(
@@ -89,7 +69,7 @@ def describe_photographs(
     weights: Path,
     sources: dict[str, Source],
     decoders: int,
-    items: tuple[tuple[Place, tuple[str, int]], ...],
+    items: tuple[Item, ...],
 ) -> tuple[Rows, list[Quarantined]]:
     """Rows of `reference_features` for some photographs, and those that cannot be judged on any track."""
     known = {place.sha256: (place, *group) for place, group in items}

@@ -116,7 +116,7 @@ def held_out_readings(context: Context) -> list[Reading]:
     held_out, learned_from = described.filter(unseen), described.filter(~unseen)
     regression = fitted(learned_from)
     readings = [_reading(StatisticsReader(regression), held_out, regression.outputs(statistics_of(held_out)))]
-    said = context.store.read("pretext_outputs").select("photo_id", "outputs")
+    said = context.store.read("pretext_outputs", columns=["photo_id", "outputs"])
     if len(said):
         rows = held_out.join(said, on="photo_id").sort("photo_id")
         reader = HeadsReader.of(load_backbone(trained_backbone(context)[1]))

@@ -13,11 +13,13 @@ from assets.backbone import backbone, imported_identity, pretext_targets
 from assets.camera_statistics import camera_statistics
 from assets.corpus import UNSEEN_FOLDS, photo_places, photos
 from assets.features import loaded_backbone, trained_backbone
+from assets.photograph_shards import described_places
 from assets.pictures import decoded_pictures
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, Source
-from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources
+from warehouse.shards import Quarantined, Rows
+
+TABLE = "pretext_outputs"
 
 
 def _asked(context: Context) -> pl.DataFrame:
@@ -30,7 +32,7 @@ def _asked(context: Context) -> pl.DataFrame:
 
 @stage(
     group="detection",
-    tables=["pretext_outputs"],
+    tables=[TABLE],
     upstream=[photos, pretext_targets, camera_statistics, backbone],
     kinds=["parquet", "torch"],
 )
@@ -41,20 +43,9 @@ def pretext_outputs(context: Context) -> Product:
     """
     rows = context.store.read("photos").join(_asked(context), on="photo_id", how="semi")
     _, weights = trained_backbone(context)
-    items = photo_places(rows)
-    compute = context.compute.networks()
-    made, refused = run_shards(
-        context.store,
-        compute,
-        "pretext_outputs",
-        cut_shards("pretext_outputs", items, lambda place: place.sha256, list, [context.version, weights.parent.name]),
-        partial(ask_heads, weights, corpus_sources(context.home, context.registry), compute.cores_each),
-        progress=context.progress("asked the heads of held-out photographs"),
-        again=context.force,
-    )
-    quarantined = sum(shard.rows for shard in refused)
-    numbers = {"photographs": len(items) - quarantined, "quarantined": quarantined}
-    return Product({"pretext_outputs": made}, numbers, {"pretext_outputs": refused})
+    ask, made_from = partial(ask_heads, weights), [weights.parent.name]
+    said = "asked the heads of held-out photographs"
+    return described_places(context, context.compute.networks(), TABLE, photo_places(rows), ask, made_from, said)
 
 
 def ask_heads(

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from assets.corpus import CALIBRATION, photos, reference_photographs, splits
+from assets.photograph_shards import Item, described_photographs
 from assets.pictures import decoded_pictures
 from assets.reconstruction import autoencoders, autoencoders_file
-from assets.reference_shards import Item, described_photographs
 from assets.square_features import handmade_features
 from assets.stage import Context, Product, stage
 from warehouse.places import Source

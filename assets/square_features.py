@@ -15,8 +15,8 @@ from assets.backbone import backbone, untrained_backbone
 from assets.coding import coding, coding_file
 from assets.corpus import photos, reference_photographs, splits
 from assets.features import backbone_files, loaded_backbone
+from assets.photograph_shards import Item, described_photographs
 from assets.pictures import decoded_pictures
-from assets.reference_shards import Item, described_photographs
 from assets.stage import Context, Product, stage
 from warehouse.home import UserError
 from warehouse.places import Place, Source

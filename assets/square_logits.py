@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from assets.corpus import UNSEEN_FOLDS, photo_places, photos, reference_photographs, splits
+from assets.photograph_shards import described_places
 from assets.reconstruction import network_files, reconstruction
 from assets.square_features import squares_of
 from assets.stage import Context, Product, stage
 from warehouse.places import Place, Source
-from warehouse.shards import Quarantined, Rows, cut_shards, run_shards
-from warehouse.sources import corpus_sources
+from warehouse.shards import Quarantined, Rows
 
 TABLE = "square_logits"
 
@@ -30,25 +30,9 @@ def square_logits(context: Context) -> Product:
     """Logits of the reconstruction networks on squares of photographs of folds 3 and 4, and how blocky these are."""
     places = photo_places(reference_photographs(context).filter(pl.col("fold").is_in(UNSEEN_FOLDS)))
     files = list(network_files(context))
-    compute = context.compute.networks()
-    rows, refused = run_shards(
-        context.store,
-        compute,
-        TABLE,
-        cut_shards(
-            TABLE,
-            places,
-            lambda place: place.sha256,
-            lambda place: place[:3],
-            [context.version, *(file.parent.name for file in files)],
-        ),
-        partial(judge_squares, files, corpus_sources(context.home, context.registry), compute.cores_each),
-        progress=context.progress("logits of the reference"),
-        again=context.force,
-    )
-    quarantined = sum(shard.rows for shard in refused)
-    numbers = {"photographs": len(places) - quarantined, "quarantined": quarantined}
-    return Product({TABLE: rows}, numbers, {TABLE: refused})
+    judge, made_from = partial(judge_squares, files), [file.parent.name for file in files]
+    said = "logits of the reference"
+    return described_places(context, context.compute.networks(), TABLE, places, judge, made_from, said)
 
 
 def judge_squares(

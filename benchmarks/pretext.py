@@ -35,7 +35,7 @@ from assets.exif_claims import fitted, statistics_of
 from assets.pretext_outputs import ask_heads
 from assets.stage import Context
 from models.pretext import RANKED
-from models.tag_regression import split_outputs
+from models.tag_regression import outputs_of, split_outputs
 from models.train import train
 from models.train_config import train_config
 from models.validation import ranking
@@ -88,8 +88,7 @@ def by_network(context: Context, rows: pl.DataFrame, learned: Integers, judged: 
 
 def by_statistics(rows: pl.DataFrame, learned: Integers, judged: Integers) -> Floats:
     """Outputs of the regression that learned from the rows `learned` for the rows `judged`, by tag."""
-    regression = fitted(rows[learned])
-    found = split_outputs(regression.outputs(statistics_of(rows[judged])), regression.vocabulary)
+    found = outputs_of(fitted(rows[learned]), statistics_of(rows[judged]))
     return np.stack([found[tag] for tag in RANKED], axis=1)
 
 

@@ -32,8 +32,14 @@ def all_patches(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         image = np.asarray(Image.fromarray(image).resize((PATCH, PATCH), Image.Resampling.BILINEAR))
         height = width = PATCH
     rows, columns = height // PATCH, width // PATCH
-    grid = image[: rows * PATCH, : columns * PATCH].reshape(rows, PATCH, columns, PATCH, 3)
-    return np.ascontiguousarray(grid.transpose(0, 2, 1, 3, 4)).reshape(rows * columns, PATCH, PATCH, 3)
+    return np.asarray(tiles(image[None, : rows * PATCH, : columns * PATCH])[0])
+
+
+def tiles(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The patches (n, N, 64, 64, 3), row by row, that images (n, H, W, 3) are made up of; sides multiples of 64."""
+    count, height, width = images.shape[:3]
+    grid = images.reshape(count, height // PATCH, PATCH, width // PATCH, PATCH, 3)
+    return np.ascontiguousarray(grid.transpose(0, 1, 3, 2, 4, 5)).reshape(count, -1, PATCH, PATCH, 3)
 
 
 def spread_patches(image: npt.NDArray[np.uint8], count: int = PATCHES) -> npt.NDArray[np.uint8]:

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.backbone import PATCH, PRESETS, Backbone
+from models.backbone import PRESETS, Backbone
 from models.co_occurrences import co_occurrences
 from models.coding import coding_features_of
 from models.content import pooled
 from models.features import covariance_features
 from models.hand_features import hand_features
+from models.patches import tiles
 
 Floats = npt.NDArray[np.float64]
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -46,10 +47,9 @@ class CovarianceFeatures:
 
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Floats:
         """Features (n, D)."""
-        step = pixels.shape[1] // PATCH
-        cut = pixels.reshape(-1, step, PATCH, step, PATCH, 3).transpose(0, 1, 3, 2, 4, 5)
-        vectors = covariance_features(self.backbone, np.ascontiguousarray(cut).reshape(-1, PATCH, PATCH, 3))
-        return np.asarray(vectors.reshape(len(pixels), step * step, -1).mean(axis=1, dtype=np.float64))
+        patches = tiles(pixels)
+        vectors = covariance_features(self.backbone, patches.reshape(-1, *patches.shape[2:]))
+        return np.asarray(vectors.reshape(*patches.shape[:2], -1).mean(axis=1, dtype=np.float64))
 
     def stored(self) -> tuple[Mapping[str, Any], Arrays]:
         """The preset, and the network's weights."""

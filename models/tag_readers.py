@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from models.backbone import PATCH, Backbone
+from models.backbone import Backbone
 from models.camera_statistics import camera_statistics
 from models.features import extract
-from models.patches import PATCHES
+from models.patches import PATCHES, tiles
 from models.pretext import TAGS, PretextHeads, Vocabulary
 from models.tag_regression import TagRegression
 from models.weights import Header, LoadedBackbone, WeightsError, load_exactly
@@ -115,9 +115,8 @@ class HeadsReader:
 
 def _patches(squares: Image) -> Image:
     """Patches (m, 64, 64, 3) of squares (n, 128, 128, 3): of each as many quarters as make at most 16 of all."""
-    quarters = squares.reshape(-1, 2, PATCH, 2, PATCH, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 4, PATCH, PATCH, 3)
-    each = max(1, min(4, PATCHES // len(squares)))
-    return np.ascontiguousarray(quarters[:, :each]).reshape(-1, PATCH, PATCH, 3)
+    quarters = tiles(squares)[:, : max(1, PATCHES // len(squares))]
+    return quarters.reshape(-1, *quarters.shape[2:])
 
 
 def reader_of(facts: Mapping[str, Any], arrays: Arrays) -> TagReader:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from models.plausibility import Claimed, Outputs
-from models.pretext import CATEGORICAL, MISSING, RANKED, Vocabulary
+from models.pretext import CATEGORICAL, RANKED, Vocabulary
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,15 +87,12 @@ def fit_tags(statistics: Floats, claimed: Claimed, groups: npt.NDArray[Any], voc
     scale[scale == 0] = 1.0
     inputs = _standard(statistics, mean, scale)
     columns = []
-    for tag, width in widths(vocabulary).items():
+    for (tag, width), claims in zip(widths(vocabulary).items(), claimed.numbers.T, strict=True):
+        rows = np.flatnonzero(~np.isnan(claims))
         if tag in RANKED:
-            values = claimed.values[:, list(RANKED).index(tag)]
-            rows = np.flatnonzero(~np.isnan(values))
-            wanted = _normal_scores(values[rows])[:, None]
+            wanted = _normal_scores(claims[rows])[:, None]
         else:
-            codes = claimed.codes[:, list(CATEGORICAL).index(tag)]
-            rows = np.flatnonzero(codes != MISSING)
-            wanted = _STEEPNESS * np.eye(width)[codes[rows]]
+            wanted = _STEEPNESS * np.eye(width)[claims[rows].astype(np.int64)]
         columns.append(_mixed(inputs[rows], wanted, groups[rows]))
     return TagRegression(vocabulary, mean, scale, np.hstack(columns))
 

@@ -112,7 +112,7 @@ def learned(reader: Reader) -> dict[str, Any]:
 def claims(reader: Reader) -> dict[str, Any]:
     """How well swapped EXIF is told by what judges claims, and by what else reads tags."""
     sql = (
-        "SELECT judge.*, other.auroc AS other, other.read_by AS other_reader\n"
+        "SELECT judge.*, judge.auroc_low > 0.5 AS told, other.auroc AS other, other.read_by AS other_reader\n"
         "FROM exif_claims AS judge\n"
         "LEFT JOIN exif_claims AS other\n"
         "    ON other.tag = judge.tag AND other.swapped_with = judge.swapped_with AND NOT other.judges\n"
@@ -129,7 +129,7 @@ def claims(reader: Reader) -> dict[str, Any]:
             note=f"{plots.count(row['photographs'])} photographs, {plots.count(row['sources'])} sources",
             text=plots.interval(row["auroc"], row["auroc_low"], row["auroc_high"]),
             other=row["other"],
-            strong=_evidence(row),
+            strong=bool(row["told"]),
         )
         for row in rows
     ]
@@ -137,13 +137,9 @@ def claims(reader: Reader) -> dict[str, Any]:
         "plot": Plot("", plots.UNIT, dots, sql),
         "read_by": rows[0]["read_by"] if rows else None,
         "other": rows[0]["other_reader"] if rows else None,
-        "told": sum(_evidence(row) for row in rows if row["tag"] != "all"),
+        "told": len([row for row in rows if row["told"] and row["tag"] != "all"]),
         "found": plots.percent(rows[0]["found_at_5"]) if rows and rows[0]["tag"] == "all" else None,
     }
-
-
-def _evidence(row: dict[str, Any]) -> bool:
-    return row["auroc_low"] is not None and row["auroc_low"] > 0.5
 
 
 def versions(reader: Reader) -> dict[str, Any]:
