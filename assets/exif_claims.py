@@ -107,6 +107,7 @@ class Reading:
 def held_out_readings(context: Context) -> list[Reading]:
     """By a regression that learned from the other photographs, then, where they have names, by the pretext heads."""
     from models.tag_readers import HeadsReader, StatisticsReader
+    from models.threads import one_thread
     from models.weights import load_backbone
 
     corpora = context.store.read("photos", columns=["photo_id", "corpus"])
@@ -114,8 +115,11 @@ def held_out_readings(context: Context) -> list[Reading]:
     described = described.join(corpora, on="photo_id").sort("photo_id")
     unseen = pl.col("fold").is_in(UNSEEN_FOLDS)
     held_out, learned_from = described.filter(unseen), described.filter(~unseen)
-    regression = fitted(learned_from)
-    readings = [_reading(StatisticsReader(regression), held_out, regression.outputs(statistics_of(held_out)))]
+    # With one thread the file of claims has the same bytes on any number of cores.
+    with one_thread():
+        regression = fitted(learned_from)
+        outputs = regression.outputs(statistics_of(held_out))
+    readings = [_reading(StatisticsReader(regression), held_out, outputs)]
     said = context.store.read("pretext_outputs", columns=["photo_id", "outputs"])
     if len(said):
         rows = held_out.join(said, on="photo_id").sort("photo_id")
@@ -129,12 +133,10 @@ def fitted(rows: pl.DataFrame) -> "TagRegression":
     from models.plausibility import Claimed
     from models.pretext import CATEGORICAL, Vocabulary
     from models.tag_regression import fit_tags
-    from models.threads import one_thread
 
     vocabulary = Vocabulary.of({tag: rows[tag].to_list() for tag in CATEGORICAL})
     claimed = Claimed.of(rows.select(pl.exclude("statistics")).to_dicts(), vocabulary)
-    with one_thread():
-        return fit_tags(statistics_of(rows), claimed, rows["group"].to_numpy(), vocabulary)
+    return fit_tags(statistics_of(rows), claimed, rows["group"].to_numpy(), vocabulary)
 
 
 def statistics_of(rows: pl.DataFrame) -> npt.NDArray[np.float64]:
